@@ -1,0 +1,72 @@
+# One target a job; `make help` lists them. Nothing here needs root but test-system.
+
+GO       ?= go
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS  := -s -w -X main.version=$(VERSION)
+TARGETS  := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+RACE     := ./keys ./signed ./chain ./seal ./roster ./wire ./gather ./delivery ./sqlite ./peer ./broker
+FUZZTIME ?= 10s
+
+.PHONY: help build test test-system race vet fuzz kills cross cross-all torture bench vectors clean
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build the binary into bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/claudemesh ./cmd/claudemesh
+
+test: npm ## pass all tests that need no root; installs what they need
+	$(GO) test ./...
+
+npm: vectors/generate/node_modules e2e/npm/node_modules
+
+%/node_modules: %/package-lock.json
+	npm ci --prefix $* --no-audit --no-fund --silent
+	@touch $@
+
+test-system: ## tests with root: network namespaces, strace, a full disk (Debian's packages)
+	./e2e/system-packages
+	$(GO) test -tags system -count=1 -timeout 10m ./e2e/...
+
+vet: ## go vet and staticcheck
+	$(GO) vet ./...
+	$(GO) vet -tags system ./e2e/...
+	$(GO) tool staticcheck ./...
+
+race: ## the packages with concurrency or cryptography, under the race detector
+	$(GO) test -race $(RACE)
+
+fuzz: ## each fuzz target for FUZZTIME (10s)
+	@set -e; for pkg in $$($(GO) list ./...); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "fuzz $$pkg $$target"; \
+	    $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg; \
+	  done; \
+	done
+
+kills: ## kill the real broker 20 times under load
+	$(GO) test -count=1 -run TestBrokerKilledUnderLoad -timeout 10m ./e2e -kills 20
+
+cross: ## two foreign targets, static
+	@$(MAKE) --no-print-directory cross-all TARGETS='darwin/arm64 windows/amd64'
+
+cross-all: ## all six targets, static, into dist/
+	@set -e; for t in $(TARGETS); do os=$${t%/*}; arch=$${t#*/}; ext=; [ $$os = windows ] && ext=.exe; \
+	  echo "build $$t"; \
+	  CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o dist/claudemesh-$$os-$$arch$$ext ./cmd/claudemesh; \
+	done
+
+torture: npm cross-all ## the long forms: 100,000 schedules, 200 kills, long fuzz, all targets (hours)
+	$(GO) test -count=1 -timeout 2h ./delivery -run Simulation -schedules 100000
+	$(GO) test -count=1 -timeout 2h ./roster -run Adversary -schedules 100000
+	$(GO) test -count=1 -run TestBrokerKilledUnderLoad -timeout 2h ./e2e -kills 200
+	$(MAKE) fuzz FUZZTIME=5m
+
+bench: ## sealed and acknowledged messages beside a bare relay, as ratios of one run
+	$(GO) run ./bench
+
+vectors: npm ## make the golden vectors anew with libsodium
+	node vectors/generate/generate.mjs
+
+clean: ## remove what was built
+	rm -rf bin dist
