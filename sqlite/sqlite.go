@@ -1,0 +1,276 @@
+// Package sqlite opens SQLite databases the way both ends of claudemesh use
+// them: durable to the disk before anything is answered, one writer that
+// commits what gathered while it was committing, and a few readers beside it.
+//
+// # Durability
+//
+// Databases are in WAL mode with synchronous=FULL: a function given to
+// [DB.Do] or [DB.Submit] has its answer after the system call that put it on
+// the disk returned (fdatasync where the system has it). Nothing here works by
+// a timer. While one commit is under way, the functions that arrive gather,
+// and share the next one; alone, a function is committed at once.
+//
+// # Sharing
+//
+// Several goroutines may use a DB, and several processes a file: each group
+// of functions is one BEGIN IMMEDIATE transaction, and waits for another
+// process's for at most [Options.Busy].
+//
+// # Erasure
+//
+// secure_delete is on, and auto_vacuum incremental: what is deleted is
+// overwritten with zeros, and [DB.Vacuum] gives pages back to the system. The
+// write-ahead log keeps older pages until it is reused, which [DB.Checkpoint]
+// can force.
+package sqlite
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"modernc.org/sqlite"
+)
+
+// Options say how a database is opened. The zero value works for a database
+// without migrations.
+type Options struct {
+	// Migrations holds the schema as SQL files in its root, in goose's form:
+	// 00001_first.sql with "-- +goose Up". They run once each, in order, when
+	// the database is opened. Nil: the database is taken as it is.
+	Migrations fs.FS
+	// Readers is how many reads may run side by side. Zero means 4.
+	Readers int
+	// Busy is how long a transaction waits for another process's before it
+	// fails with [ErrLocked]. Zero means 10 seconds.
+	Busy time.Duration
+	// Group is how many functions share one commit at most. Zero means 4096.
+	Group int
+}
+
+// Defaults of [Options].
+const (
+	defaultReaders = 4
+	defaultBusy    = 10 * time.Second
+	defaultGroup   = 4096
+)
+
+// walPages is how many pages (of 4 KiB) the write-ahead log grows to before a
+// commit copies it into the database. 4,000 pages let a burst of some
+// thousand rows pass without the copy, and bound what a restart reads again.
+const walPages = 4000
+
+// cacheKiB is each connection's page cache. The hot part of a queue fits.
+const cacheKiB = 8192
+
+// DB is an open database. Its methods may be called from many goroutines.
+type DB struct {
+	path    string
+	writer  *writer
+	readers chan *Tx // the idle readers; closed once Close has ended them all
+}
+
+// Open opens the database at path, creating it (mode 0600) where there is
+// none, and brings its schema up to the newest migration. Its errors wrap
+// [ErrFuture] where the file is of a newer version of the program, and else
+// the sentinel that says what the file system or SQLite objected to.
+func Open(ctx context.Context, path string, o Options) (*DB, error) {
+	if o.Readers <= 0 {
+		o.Readers = defaultReaders
+	}
+	if o.Busy <= 0 {
+		o.Busy = defaultBusy
+	}
+	if o.Group <= 0 {
+		o.Group = defaultGroup
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("sqlite: %w", err)
+	}
+	// SQLite would create the file by the umask, readable by others for a
+	// moment; the log and its index take their mode from it.
+	if err := create(path); err != nil {
+		return nil, openError(path, err)
+	}
+	// On Linux a commit then waits for the data and the size alone, not for
+	// the file's timestamps: as durable, in about half the time. Where the
+	// system does not have it, SQLite keeps to what it has.
+	if _, err := sqlite.Fdatasync(true); err != nil && !errors.Is(err, sqlite.ErrFdatasyncUnavailable) {
+		return nil, fmt.Errorf("sqlite: %w", err)
+	}
+	db, err := open(ctx, path, o)
+	if err != nil {
+		return nil, openError(path, err)
+	}
+	return db, nil
+}
+
+// create makes an empty file of mode 0600 where there is none.
+func create(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// open brings the schema up to date and opens writer and readers.
+func open(ctx context.Context, path string, o Options) (_ *DB, err error) {
+	write, err := connector(path, o.Busy, false)
+	if err != nil {
+		return nil, err
+	}
+	if o.Migrations != nil {
+		if err := migrate(ctx, write, o.Migrations); err != nil {
+			return nil, err
+		}
+	}
+	read, err := connector(path, o.Busy, true)
+	if err != nil {
+		return nil, err
+	}
+	var open []*Tx
+	defer func() {
+		for _, tx := range open {
+			if err != nil {
+				err = errors.Join(err, tx.close())
+			}
+		}
+	}()
+	for i := range o.Readers + 1 {
+		c := read
+		if i == 0 {
+			c = write
+		}
+		conn, err := c.Connect(ctx)
+		if err != nil {
+			return nil, err
+		}
+		open = append(open, newTx(conn))
+	}
+	db := &DB{path: path, readers: make(chan *Tx, o.Readers)}
+	for _, tx := range open[1:] {
+		db.readers <- tx
+	}
+	db.writer = newWriter(open[0], o.Group, path)
+	return db, nil
+}
+
+// connector opens connections to path. Readers refuse to write.
+func connector(path string, busy time.Duration, readOnly bool) (driver.Connector, error) {
+	q := url.Values{}
+	q.Set("_busy_timeout", strconv.FormatInt(busy.Milliseconds(), 10))
+	q.Set("_auto_vacuum", "INCREMENTAL") // counts only before the first table
+	q.Set("_journal_mode", "WAL")
+	q.Set("_synchronous", "FULL")
+	q.Set("_foreign_keys", "on")
+	q.Set("_txlock", "immediate")
+	q.Set("_dqs", "0")
+	q.Set("_error_rc", "1")
+	q.Add("_pragma", "secure_delete(1)")
+	q.Add("_pragma", fmt.Sprintf("wal_autocheckpoint(%d)", walPages))
+	q.Add("_pragma", fmt.Sprintf("cache_size(-%d)", cacheKiB))
+	q.Add("_pragma", "temp_store(2)") // nothing of ours in temporary files
+	if readOnly {
+		q.Set("_query_only", "on")
+	}
+	u := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path), RawQuery: q.Encode()}
+	return sqlite.NewConnector(u.String())
+}
+
+// Path is the database's file.
+func (db *DB) Path() string { return db.path }
+
+// Do runs fn in a transaction and returns when that is on the disk, or why it
+// is not. Functions of several callers share a transaction; fn's error undoes
+// what fn did, and nothing else, and is returned as it is. When ctx ends
+// before fn began, Do returns its error and fn does not run; once fn has
+// begun, Do waits for the outcome, so its answer is always the truth.
+//
+// fn must not call Do, must not keep tx, and should do nothing slow: everybody
+// waits for it.
+func (db *DB) Do(ctx context.Context, fn func(tx *Tx) error) error {
+	return db.writer.do(ctx, fn)
+}
+
+// Submit queues fn as [DB.Do] does, without waiting: done is called with the
+// outcome, by the writer's goroutine, in the order of the Submits, and must
+// not block. Submitted functions run in that order. done is called exactly
+// once; after Close at once, in the caller's goroutine, with [ErrClosed].
+func (db *DB) Submit(fn func(tx *Tx) error, done func(error)) {
+	db.writer.submit(&job{fn: fn, done: done})
+}
+
+// Read runs fn over one unchanging state of the database, beside writers and
+// other readers. Writing in fn fails.
+func (db *DB) Read(ctx context.Context, fn func(tx *Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	var tx *Tx
+	select {
+	case tx = <-db.readers:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if tx == nil {
+		return dbError(db.path, ErrClosed)
+	}
+	defer func() { db.readers <- tx }()
+	if err := tx.exec("BEGIN"); err != nil {
+		return dbError(db.path, err)
+	}
+	err := run(fn, tx)
+	if end := tx.exec("ROLLBACK"); err == nil {
+		err = end
+	}
+	return dbError(db.path, err)
+}
+
+// Vacuum gives up to pages free pages (of 4 KiB) at the end of the file back
+// to the system. It is cheap where there are none.
+func (db *DB) Vacuum(ctx context.Context, pages int) error {
+	return db.Do(ctx, func(tx *Tx) error {
+		return tx.exec(fmt.Sprintf("PRAGMA incremental_vacuum(%d)", pages))
+	})
+}
+
+// Checkpoint copies the write-ahead log into the database and empties it, so
+// that what was deleted is in neither. It waits for readers as long as
+// [Options.Busy], and then returns [ErrLocked].
+func (db *DB) Checkpoint(ctx context.Context) error {
+	return db.writer.alone(ctx, func(tx *Tx) error {
+		var busy, log, done int64
+		if err := tx.Get("PRAGMA wal_checkpoint(TRUNCATE)", nil, &busy, &log, &done); err != nil {
+			return err
+		}
+		if busy != 0 {
+			return ErrLocked
+		}
+		return nil
+	})
+}
+
+// Close commits what was submitted, waits for reads under way, and closes the
+// file. Later calls answer [ErrClosed]; closing twice is fine.
+func (db *DB) Close() error {
+	first, err := db.writer.close()
+	if !first {
+		return nil
+	}
+	errs := []error{err}
+	for range cap(db.readers) {
+		tx := <-db.readers
+		errs = append(errs, tx.close())
+	}
+	close(db.readers)
+	return dbError(db.path, errors.Join(errs...))
+}
