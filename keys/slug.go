@@ -1,0 +1,39 @@
+package keys
+
+import (
+	"errors"
+	"fmt"
+)
+
+// MaxSlug is how many characters a slug has at most.
+const MaxSlug = 32
+
+// ErrSlug is returned for a name that is no slug.
+var ErrSlug = errors.New("keys: a name has 1 to 32 of a-z, 0-9, '.', '_', '-', and starts with a letter or digit")
+
+// Slug lowers the ASCII letters of a name (user, device, label, tag, channel, mesh
+// alias) and checks it: [a-z0-9][a-z0-9._-]{0,31}. No Unicode table decides who
+// belongs. It fails with [ErrSlug]. [CM-2]
+func Slug(name string) (string, error) {
+	if len(name) == 0 || len(name) > MaxSlug {
+		return "", fmt.Errorf("%w: it has %d", ErrSlug, len(name))
+	}
+	slug := []byte(name)
+	for i, c := range slug {
+		switch {
+		case 'A' <= c && c <= 'Z':
+			slug[i] = c + 'a' - 'A'
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
+		case (c == '.' || c == '_' || c == '-') && i > 0:
+		default:
+			return "", fmt.Errorf("%w: not %q", ErrSlug, name)
+		}
+	}
+	return string(slug), nil
+}
+
+// IsSlug tells whether name is a slug as it stands, in lower case.
+func IsSlug(name string) bool {
+	slug, err := Slug(name)
+	return err == nil && slug == name
+}
