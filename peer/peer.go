@@ -1,0 +1,139 @@
+package peer
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"time"
+)
+
+// Options says how to open a peer. The zero value opens the default mesh of
+// the default profile and receives nothing.
+type Options struct {
+	// Dir is the profile's folder. Empty: $CLAUDEMESH_CONFIG_DIR, else
+	// ~/.claudemesh.
+	Dir string
+	// Mesh is the alias or the id of the mesh. Empty: the profile's default
+	// mesh, which is its only one where there is only one.
+	Mesh string
+	// Label names the session. Empty: the base name of Cwd as a slug. It is
+	// made unique among the profile's live sessions ("web-shop-2").
+	Label string
+	// Client is name and version of the program, for the broker's operator:
+	// "claudemesh/0.4.1". Empty: "peer".
+	Client string
+	// Receives says what is delivered to this session. Empty: Nothing.
+	Receives Receives
+	// Cwd is the working directory that the session works in. Empty: the
+	// process's own.
+	Cwd string
+	// Logger gets what an operator may want to know: dials, broken
+	// connections, never a body or a secret. Nil: nothing is logged.
+	Logger *slog.Logger
+	// Dial makes the connections to the broker, network "tcp" or "unix".
+	// Nil: a net.Dialer. Tests and programs with networks of their own set it.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Offline: never dial; what needs the broker returns NotReachableError.
+	Offline bool
+}
+
+// ConnState is the state of a peer's connection.
+type ConnState string
+
+// The states of a connection.
+const (
+	Offline    ConnState = "offline"    // not dialling, or waiting for the next try
+	Connecting ConnState = "connecting" // dialling or shaking hands
+	Online     ConnState = "online"     // welcomed, chain up to date
+	Waiting    ConnState = "waiting"    // welcomed, but the join waits for a yes
+	Ended      ConnState = "ended"      // revoked, left or closed: no more dials
+)
+
+// Condition is the connection's state with what led to it.
+type Condition struct {
+	State ConnState
+	Host  string    // dialled last
+	Since time.Time // of this state
+	// Err is why it is not online: NotReachableError, TamperError,
+	// RevokedError, UpdateError, …; nil while all is well.
+	Err error
+}
+
+// EventKind says what an Event tells.
+type EventKind string
+
+// The kinds of events.
+const (
+	// EventMessage: something waits for this session: call Take or Next.
+	EventMessage EventKind = "message"
+	// EventState: the connection's condition changed.
+	EventState EventKind = "state"
+	// EventRoster: somebody joined, left, was admitted or revoked.
+	EventRoster EventKind = "roster"
+	// EventPresence: somebody came, went or changed status.
+	EventPresence EventKind = "presence"
+	// EventRequest: somebody wants in as a device of this user, or waits for
+	// an admin's yes: see Requests.
+	EventRequest EventKind = "request"
+	// EventProgress: the state of a message that this profile sent changed.
+	EventProgress EventKind = "progress"
+	// EventWarning: the user must know (tampering, a clock that is wrong).
+	EventWarning EventKind = "warning"
+)
+
+// Event tells that something changed.
+type Event struct {
+	Kind EventKind
+	// Text is one sentence for the user: for warnings, roster and requests.
+	Text string
+	// ID is the message, for EventProgress.
+	ID MessageID
+}
+
+// Peer is one session of one device of one user in one mesh.
+type Peer struct{ peerState }
+
+// Open opens the profile and starts to dial; it does not wait for the broker.
+// It fails with ErrNoMesh, UnknownNameError (mesh) or an error of the profile
+// (unreadable, of a future version). ctx bounds Open alone, not the peer.
+func Open(ctx context.Context, o Options) (*Peer, error) { return nil, errSkeleton }
+
+// Close says goodbye to the broker, ends all goroutines and waits for them.
+// What was not acknowledged stays in the outbox. A second call does nothing.
+func (p *Peer) Close() error { return errSkeleton }
+
+// Condition returns the state of the connection.
+func (p *Peer) Condition() Condition { return Condition{} }
+
+// Connected waits until the peer is online (or waiting for its admission) and
+// what it held from the outbox is on its way. It returns the typed error of
+// the last try when ctx ends or no try can succeed: NotReachableError,
+// RevokedError, TamperError, UpdateError. With patience false it returns the error
+// of the first complete try over all the broker's URLs.
+func (p *Peer) Connected(ctx context.Context, patience bool) error { return errSkeleton }
+
+// Events returns a channel of what changes from now until ctx ends or the
+// peer is closed, when the channel is closed. A slow reader loses older
+// events, never the newest of each kind.
+func (p *Peer) Events(ctx context.Context) <-chan Event { return nil }
+
+// Self is who this peer is.
+type Self struct {
+	Mesh     MeshID
+	MeshName string // alias in this profile
+	Name     string // of the mesh itself, from its genesis
+	User     string
+	Device   string
+	Label    string
+	Session  SessionID
+	Key      Key
+	Address  string // "alice@laptop/payments-api"
+	Hosts    []string
+	// Rank is 1 member, 2 admin, 3 owner; 0 while waiting for a yes.
+	Rank int
+	// Owner: the owner's key is on this machine.
+	Owner bool
+}
+
+// Self returns who this peer is; no broker is asked.
+func (p *Peer) Self() Self { return Self{} }
