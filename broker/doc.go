@@ -1,0 +1,25 @@
+// Package broker is the server of claudemesh: it lets peers in, orders each
+// mesh's chain, hands messages over, keeps what waits, and counts.
+//
+// The broker is not trusted. It routes by key and session, sees names, sizes
+// and times, and can read, forge or enlarge nothing: this package cannot reach
+// the code that opens messages, which a test of the house rules checks.
+//
+// A [Broker] is made by [New], which opens the store and binds the listeners,
+// serves between [Broker.Run] and [Broker.Close], and is an [http.Handler], so
+// that it can also stand behind a server of the embedder's. Its HTTP side:
+//
+//	GET  /v1          WebSocket, subprotocol claudemesh.v1: the protocol itself
+//	POST /v1/meshes   create a mesh: genesis, invite and join in one batch
+//	GET  /healthz     whether it is up, and its public key
+//	GET  /i           what to do with an invite link
+//
+// # Goroutines and locks
+//
+// A connection has one goroutine that reads and one that writes; besides there
+// are one sweeper for deadlines and heartbeats, a few that read the store, and
+// one writer of the audit log. Run waits for all of them. Each mesh has two
+// locks: one for its chain, held while an entry is checked and stored, and one
+// for everything else (who is connected, presence, its [delivery.Broker]),
+// never held while anything waits. See mesh.go for their order.
+package broker

@@ -1,0 +1,114 @@
+package broker
+
+import (
+	"log/slog"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/claudemesh/claudemesh-go/keys"
+)
+
+// Options says how a broker runs. The zero value of every field but Dir works;
+// contradictions are refused by [New].
+type Options struct {
+	// Dir is the data folder: broker.key (0600) and the embedded database. It
+	// is made, 0700, if it is not there.
+	Dir string
+
+	// Key is the broker's identity. Zero reads broker.key from Dir, and makes
+	// it at the first start.
+	Key keys.BrokerPrivate
+
+	// Listen names where to listen. Empty: nowhere, the broker is only a
+	// handler, and creating a mesh by POST wants a token.
+	Listen []Listen
+
+	// URLs are the further origins by which peers reach this broker
+	// ("https://mesh.example.org"): a tunnel's, a proxy's, a name's. A hello
+	// that was dialled to none of them and to none of the listeners' is
+	// refused. Scheme, host and, where it is not the scheme's own, port.
+	URLs []string
+
+	// BehindProxy lists the networks from which requests are taken whose
+	// X-Forwarded-For is believed, and to which plain HTTP beyond loopback is
+	// answered. Empty: none.
+	BehindProxy []netip.Prefix
+
+	// CertFile and KeyFile are a PEM certificate chain and key for the TLS
+	// listeners, both or none. Empty: a self-signed TLS 1.3 certificate of the
+	// broker's own key, which peers accept through the pin alone.
+	CertFile, KeyFile string
+
+	// OpenCreate lets anyone create meshes by POST without a token. False:
+	// only on unix sockets, and on loopback while there is no other listener,
+	// URL or proxy.
+	OpenCreate bool
+
+	// Limits bounds what one peer, one address and all of them may take. Zero
+	// fields take their documented values.
+	Limits Limits
+
+	// Logger takes the operator's log: metadata only, never payload, names of
+	// sessions at most. Nil discards it.
+	Logger *slog.Logger
+
+	// Version stands in /healthz. Empty: "devel".
+	Version string
+}
+
+// Listen is one place to listen.
+type Listen struct {
+	// Addr is "host:port" (port 0 lets the system choose, an empty host means
+	// every address) or "unix:/path". Ignored where Net is given.
+	Addr string
+
+	// Net is a listener already open, such as one in memory; the broker closes
+	// it. Nil binds Addr.
+	Net net.Listener
+
+	// Plain serves without TLS beyond loopback, to proxies of
+	// Options.BehindProxy only. Loopback and unix sockets are always plain
+	// unless TLS is set.
+	Plain bool
+
+	// TLS serves TLS also on loopback.
+	TLS bool
+
+	// Hosts are further names and addresses by which peers dial this listener:
+	// they stand in the certificate and are accepted as origins. The bound
+	// address and, where every address is bound, all private addresses of this
+	// machine and HOST.local are there by themselves.
+	Hosts []string
+}
+
+// Limits bounds memory and work. Every zero field takes the value that is
+// documented with it.
+type Limits struct {
+	// HelloWithin is how long a connection may take to say hello. Zero: 5 s.
+	HelloWithin time.Duration
+	// Heartbeat is the interval of pings on a silent connection; two and a
+	// half of it without a byte end the connection. Zero: 6 s.
+	Heartbeat time.Duration
+	// WriteWithin is how long one write may take before the connection ends.
+	// Zero: 10 s.
+	WriteWithin time.Duration
+	// HalfOpen is how many connections before hello there may be in all. Zero:
+	// 1,024.
+	HalfOpen int
+	// HalfOpenAddr is how many of them one address may have (an IPv6 /64
+	// counts as one). Zero: 32.
+	HalfOpenAddr int
+	// Connections is how many connections one peer may have. Zero: 64.
+	Connections int
+	// InFlight is how many unacknowledged messages of one connection are taken
+	// before the broker stops reading from it. Zero: 1,024.
+	InFlight int
+	// Buffer is how many bytes wait in memory for one connection before
+	// further messages stay in the queue. Zero: 256 KiB.
+	Buffer int
+	// Appends is how many entries one peer may append in a minute. Zero: 60.
+	Appends int
+	// Drain is how long Close lets peers take what is promised. Zero: 5 s.
+	Drain time.Duration
+}
