@@ -2,13 +2,10 @@ package signed
 
 import (
 	"bytes"
-	"encoding"
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"strings"
-	"unicode"
-	"unicode/utf16"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -115,9 +112,10 @@ func (s *scanner) space() {
 
 // value scans one value at the given depth.
 func (s *scanner) value(target reflect.Type, depth int) error {
-	target, plain := settle(target)
-	if plain != "" {
-		return s.fail(plain)
+	unknown := target == nil
+	target, complaint := settle(target)
+	if complaint != "" {
+		return s.fail(complaint)
 	}
 	switch c := s.peek(); {
 	case c == '{':
@@ -125,15 +123,14 @@ func (s *scanner) value(target reflect.Type, depth int) error {
 	case c == '[':
 		return s.array(target, depth)
 	case c == '"':
-		_, err := s.text()
+		_, err := s.text(false)
 		return err
 	case c == '-' || '0' <= c && c <= '9':
 		return s.number()
 	case s.word("true"), s.word("false"):
 		return nil
 	case s.word("null"):
-		// Reached for known names only where null has no meaning; see object.
-		if s.open && target == nil {
+		if s.open && unknown {
 			return nil
 		}
 		return s.fail("null")
@@ -155,7 +152,8 @@ func (s *scanner) object(target reflect.Type, depth int) error {
 		return s.fail("nested too deep")
 	}
 	s.pos++ // {
-	seen := map[string]bool{}
+	var seen names
+	var fields lookUp
 	for first := true; ; first = false {
 		s.space()
 		if s.peek() == '}' && first {
@@ -165,29 +163,29 @@ func (s *scanner) object(target reflect.Type, depth int) error {
 		if s.peek() != '"' {
 			return s.fail("no name")
 		}
-		name, err := s.text()
+		name, err := s.text(true)
 		if err != nil {
 			return err
 		}
-		folded := fold(name)
-		if seen[folded] {
+		folded := fold(string(name))
+		if !seen.add(folded) {
 			return s.fail("a name twice")
 		}
-		seen[folded] = true
 		s.space()
 		if s.peek() != ':' {
 			return s.fail("no colon")
 		}
 		s.pos++
 		s.space()
-		field, err := s.field(target, name, folded)
+		field, err := s.field(&fields, target, string(name), folded)
 		if err != nil {
 			return err
 		}
-		if s.open && s.word("null") {
-			// A missing field, or one nobody knows.
-		} else if err := s.value(field, depth+1); err != nil {
-			return err
+		// In open form, null is as good as no name.
+		if !s.open || !s.word("null") {
+			if err := s.value(field, depth+1); err != nil {
+				return err
+			}
 		}
 		s.space()
 		switch s.peek() {
@@ -202,8 +200,37 @@ func (s *scanner) object(target reflect.Type, depth int) error {
 	}
 }
 
+// names is a set of names, small in nearly all objects.
+type names struct {
+	few  []string
+	many map[string]struct{}
+}
+
+// add tells whether the name was not there before.
+func (n *names) add(name string) bool {
+	const few = 24
+	if n.many == nil {
+		if slices.Contains(n.few, name) {
+			return false
+		}
+		n.few = append(n.few, name)
+		if len(n.few) > few { // a hostile object must not cost the square of its size
+			n.many = make(map[string]struct{}, 2*few)
+			for _, known := range n.few {
+				n.many[known] = struct{}{}
+			}
+		}
+		return true
+	}
+	if _, found := n.many[name]; found {
+		return false
+	}
+	n.many[name] = struct{}{}
+	return true
+}
+
 // field finds what a name of an object is decoded into: nil where that is unknown.
-func (s *scanner) field(target reflect.Type, name, folded string) (reflect.Type, error) {
+func (s *scanner) field(l *lookUp, target reflect.Type, name, folded string) (reflect.Type, error) {
 	if target == nil {
 		return nil, nil
 	}
@@ -213,14 +240,14 @@ func (s *scanner) field(target reflect.Type, name, folded string) (reflect.Type,
 	if target.Kind() != reflect.Struct {
 		return nil, nil // json.Unmarshal will say that the type is wrong
 	}
-	found, near := lookUp(target, name, folded)
-	switch {
-	case found != nil:
+	if found := l.exact(target, name); found != nil {
 		return found, nil
-	case near:
-		return nil, s.fail("a name in the wrong case")
-	case !s.open:
+	}
+	if !s.open {
 		return nil, s.fail("an unknown name")
+	}
+	if near(target, folded) {
+		return nil, s.fail("a name in the wrong case")
 	}
 	return nil, nil
 }
@@ -266,209 +293,4 @@ func (s *scanner) counted(count, fixed int) error {
 		return s.fail("wrong number of elements")
 	}
 	return nil
-}
-
-// number scans an integer in its one form: no fraction, no exponent, no -0.
-func (s *scanner) number() error {
-	negative := s.peek() == '-'
-	if negative {
-		s.pos++
-	}
-	start := s.pos
-	var value uint64
-	for c := s.peek(); '0' <= c && c <= '9'; c = s.peek() {
-		value = value*10 + uint64(c-'0')
-		s.pos++
-		if value >= maxInteger {
-			return s.fail("a number of 2^53 or more")
-		}
-	}
-	switch digits := s.pos - start; {
-	case digits == 0:
-		return s.fail("no number")
-	case s.data[start] == '0' && (digits > 1 || negative):
-		return s.fail("a number with a leading or a negative zero")
-	}
-	switch s.peek() {
-	case '.', 'e', 'E':
-		return s.fail("a number that is no integer")
-	}
-	return nil
-}
-
-// text scans a string and gives what it means. data is known to be UTF-8.
-func (s *scanner) text() (string, error) {
-	s.pos++ // the quote
-	start := s.pos
-	for s.pos < len(s.data) { // without escapes, nothing has to be built
-		switch c := s.data[s.pos]; {
-		case c == '"':
-			text := string(s.data[start:s.pos])
-			s.pos++
-			return text, nil
-		case c < ' ':
-			return "", s.fail("a control character in a string")
-		case c == '\\':
-			return s.escapedText(start)
-		}
-		s.pos++
-	}
-	return "", s.fail("a string without end")
-}
-
-// escapedText goes on after the first escape of a string that began at start.
-func (s *scanner) escapedText(start int) (string, error) {
-	text := append([]byte(nil), s.data[start:s.pos]...)
-	for s.pos < len(s.data) {
-		c := s.data[s.pos]
-		s.pos++
-		switch {
-		case c == '"':
-			return string(text), nil
-		case c < ' ':
-			return "", s.fail("a control character in a string")
-		case c != '\\':
-			text = append(text, c)
-			continue
-		}
-		c = s.peek()
-		s.pos++
-		if i := strings.IndexByte(`"\/bfnrt`, c); i >= 0 && c != 0 {
-			text = append(text, "\"\\/\b\f\n\r\t"[i])
-			continue
-		}
-		if c != 'u' {
-			return "", s.fail("an unknown escape")
-		}
-		r, err := s.unicodeEscape()
-		if err != nil {
-			return "", err
-		}
-		text = utf8.AppendRune(text, r)
-	}
-	return "", s.fail("a string without end")
-}
-
-// unicodeEscape reads what follows \u, with the second half of a surrogate pair.
-func (s *scanner) unicodeEscape() (rune, error) {
-	r, err := s.hex4()
-	if err != nil || !utf16.IsSurrogate(r) {
-		return r, err
-	}
-	if s.word(`\u`) {
-		low, err := s.hex4()
-		if err != nil {
-			return 0, err
-		}
-		if pair := utf16.DecodeRune(r, low); pair != unicode.ReplacementChar {
-			return pair, nil
-		}
-	}
-	return 0, s.fail("half a surrogate pair")
-}
-
-func (s *scanner) hex4() (rune, error) {
-	if len(s.data)-s.pos < 4 {
-		return 0, s.fail("a short escape")
-	}
-	var r rune
-	for range 4 {
-		c := s.data[s.pos]
-		switch {
-		case '0' <= c && c <= '9':
-			c -= '0'
-		case 'a' <= c && c <= 'f':
-			c -= 'a' - 10
-		case 'A' <= c && c <= 'F':
-			c -= 'A' - 10
-		default:
-			return 0, s.fail("a bad escape")
-		}
-		r = r<<4 | rune(c)
-		s.pos++
-	}
-	return r, nil
-}
-
-// fold gives equal texts for names which encoding/json would take for one another.
-func fold(name string) string {
-	plain := true
-	for i := range len(name) {
-		if c := name[i]; c >= utf8.RuneSelf || 'A' <= c && c <= 'Z' {
-			plain = false
-			break
-		}
-	}
-	if plain {
-		return name
-	}
-	return strings.Map(func(r rune) rune {
-		// The smallest of the runes that are equal but for case, lowered: the
-		// Kelvin sign is a k and the long s an s here too.
-		for {
-			next := unicode.SimpleFold(r)
-			if next <= r {
-				return unicode.ToLower(next)
-			}
-			r = next
-		}
-	}, name)
-}
-
-var (
-	jsonUnmarshaler = reflect.TypeFor[json.Unmarshaler]()
-	textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
-)
-
-// settle follows pointers to the type that decides about names. It gives nil where
-// the type decodes itself or says nothing, and a complaint about []byte, whose form
-// in encoding/json is not ours ([Bytes] is).
-func settle(target reflect.Type) (reflect.Type, string) {
-	for target != nil {
-		pointer := reflect.PointerTo(target)
-		if pointer.Implements(jsonUnmarshaler) || pointer.Implements(textUnmarshaler) {
-			return nil, ""
-		}
-		switch target.Kind() {
-		case reflect.Pointer:
-			target = target.Elem()
-		case reflect.Interface:
-			return nil, ""
-		case reflect.Slice:
-			if target.Elem().Kind() == reflect.Uint8 {
-				return nil, "a type whose bytes have no base64url form"
-			}
-			return target, ""
-		default:
-			return target, ""
-		}
-	}
-	return nil, ""
-}
-
-// lookUp finds the field of a struct that has exactly this JSON name. near tells
-// that one has it but for case.
-func lookUp(target reflect.Type, name, folded string) (found reflect.Type, near bool) {
-	for _, field := range reflect.VisibleFields(target) {
-		if len(field.Index) == 1 && field.Anonymous && field.Tag.Get("json") == "" {
-			continue // its fields are visible by themselves
-		}
-		if !field.IsExported() {
-			continue
-		}
-		known, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		switch {
-		case field.Tag.Get("json") == "-":
-			continue
-		case known == "":
-			known = field.Name
-		}
-		if known == name {
-			return field.Type, false
-		}
-		if fold(known) == folded {
-			near = true
-		}
-	}
-	return nil, near
 }
