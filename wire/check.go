@@ -9,7 +9,7 @@ import (
 
 const (
 	maxAttempt = 1 << 30
-	maxTime    = 1<<53 - 1
+	maxInteger = 1<<53 - 1
 )
 
 // check says whether a decoded frame's values are within its form: what is

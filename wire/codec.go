@@ -52,6 +52,7 @@ type Decoder struct {
 	ack     Ack
 	deliver Deliver
 	receipt Receipt
+	scan    scanner // here, since it would be allocated anew as a variable
 }
 
 // Decode is as [Decode], but a Send, Ack, Deliver or Receipt it returns, with

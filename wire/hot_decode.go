@@ -13,26 +13,32 @@ import (
 // refuses and never accepts what that one would not: FuzzHot holds them to
 // it. The result lives in d until the next call.
 func (d *Decoder) hotScan(header []byte) (Frame, bool) {
-	s := scanner{rest: header}
+	s := &d.scan
+	s.rest = header
+	defer func() { s.rest = nil }() // keep no message alive
 	switch {
 	case s.take(`{"type":"send",`):
 		d.send = Send{}
-		return &d.send, s.fields(d.send.hotField)
+		return &d.send, s.fields(&d.send)
 	case s.take(`{"type":"deliver",`):
 		d.deliver = Deliver{Box: d.deliver.Box[:0]}
-		return &d.deliver, s.fields(d.deliver.hotField)
+		return &d.deliver, s.fields(&d.deliver)
 	case s.take(`{"type":"ack",`):
 		d.ack = Ack{IDs: d.ack.IDs[:0]}
-		return &d.ack, s.fields(d.ack.hotField)
+		return &d.ack, s.fields(&d.ack)
 	case s.take(`{"type":"receipt",`):
 		d.receipt = Receipt{IDs: d.receipt.IDs[:0]}
-		return &d.receipt, s.fields(d.receipt.hotField)
+		return &d.receipt, s.fields(&d.receipt)
 	}
 	return nil, false
 }
 
-// hotField reads one field's value and returns the field's bit, zero to give
-// up.
+// hotFrame is a frame with a flat form. hotField reads the value of one field
+// and returns the field's bit, zero to give up.
+type hotFrame interface {
+	hotField(s *scanner, name []byte) uint
+}
+
 func (f *Send) hotField(s *scanner, name []byte) uint {
 	switch string(name) {
 	case "id":
@@ -119,14 +125,14 @@ type scanner struct {
 
 // fields reads `"name":value` pairs up to the closing brace, which must be
 // the end.
-func (s *scanner) fields(field func(*scanner, []byte) uint) bool {
+func (s *scanner) fields(f hotFrame) bool {
 	var seen uint
 	for {
 		name, ok := s.text()
 		if !ok || !s.take(":") {
 			return false
 		}
-		bit := field(s, name)
+		bit := f.hotField(s, name)
 		if bit == 0 || seen&bit != 0 {
 			return false
 		}
@@ -209,18 +215,17 @@ func (s *scanner) why(dst *Why, bit uint) uint {
 	return bit
 }
 
-// integer reads up to 15 digits without leading zeros: what is plainly below
-// 2^53.
+// integer reads up to 16 digits without leading zeros, below 2^53.
 func (s *scanner) integer(dst *int64, bit uint) uint {
 	var n int64
 	i := 0
 	for i < len(s.rest) && s.rest[i] >= '0' && s.rest[i] <= '9' {
 		n = n*10 + int64(s.rest[i]-'0')
-		if i++; i > 15 {
+		if i++; i > 16 {
 			return 0
 		}
 	}
-	if i == 0 || (i > 1 && s.rest[0] == '0') {
+	if i == 0 || n > maxInteger || (i > 1 && s.rest[0] == '0') {
 		return 0
 	}
 	s.rest = s.rest[i:]

@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"fmt"
+
 	"github.com/claudemesh/claudemesh-go/keys"
 	"github.com/claudemesh/claudemesh-go/signed"
 )
@@ -76,11 +78,40 @@ const (
 )
 
 // DecodeCard decodes a card's signed bytes strictly and checks its form. It
-// verifies nothing: use Verify with the body's peer.
+// verifies nothing: use Verify with the body's peer, and compare the mesh.
 func DecodeCard(o signed.Object) (CardBody, error) {
 	var b CardBody
 	if err := signed.Decode(o.Bytes, &b); err != nil {
-		return CardBody{}, err
+		return CardBody{}, fmt.Errorf("wire: card: %w", err)
+	}
+	if reason := b.fault(); reason != "" {
+		return CardBody{}, fmt.Errorf("%w: card: %s", ErrMalformed, reason)
 	}
 	return b, nil
+}
+
+// fault says what is wrong with a card's form, "" if nothing is.
+func (b *CardBody) fault() string {
+	switch {
+	case b.Mesh.IsZero() || b.Peer.IsZero():
+		return "no mesh or peer"
+	case b.Counter == 0 || b.Time <= 0:
+		return "no counter or time"
+	case b.Session.IsZero() && (b.Label != "" || b.Status != ""):
+		return "label or status without session"
+	case !b.Session.IsZero() && (len(b.Tags) > 0 || len(b.Keys) > 0):
+		return "tags or keys of a session"
+	case b.Label != "" && !keys.IsSlug(b.Label):
+		return "the label is no slug"
+	case b.Status != "" && !isCode(string(b.Status)):
+		return "the status is no word"
+	case len(b.Tags) > MaxTags:
+		return "too many tags"
+	}
+	for i, tag := range b.Tags {
+		if !keys.IsSlug(tag) || (i > 0 && b.Tags[i-1] >= tag) {
+			return "tags are slugs, sorted, none twice"
+		}
+	}
+	return ""
 }
