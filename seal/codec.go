@@ -1,21 +1,17 @@
 package seal
 
 import (
+	"encoding/base64"
 	"errors"
+	"strconv"
+	"unicode/utf8"
 
 	"github.com/claudemesh/claudemesh-go/signed"
 )
 
 // Encode gives the JSON of a message, after [Message.Check]. [CM-4]
 func (m *Message) Encode() ([]byte, error) {
-	if err := m.Check(); err != nil {
-		return nil, err
-	}
-	data, err := signed.Encode(m)
-	if err != nil {
-		return nil, errors.Join(ErrMalformed, err)
-	}
-	return data, m.checkSize(len(data))
+	return m.appendTo(make([]byte, 0, m.sizeBound()))
 }
 
 // DecodeMessage reads the JSON of a message strictly, save that unknown names are
@@ -25,8 +21,13 @@ func DecodeMessage(data []byte) (Message, error) {
 	if len(data) > MaxMessage {
 		return Message{}, ErrTooLarge
 	}
-	if err := signed.DecodeOpen(data, &m); err != nil {
-		return Message{}, errors.Join(ErrMalformed, err)
+	// The form that Encode writes is read by hand; every other goes the general way.
+	// A test compares the two.
+	if !m.decodeFast(data) {
+		m = Message{}
+		if err := signed.DecodeOpen(data, &m); err != nil {
+			return Message{}, errors.Join(ErrMalformed, err)
+		}
 	}
 	if err := m.checkSize(len(data)); err != nil {
 		return Message{}, err
@@ -43,4 +44,190 @@ func (m *Message) checkSize(size int) error {
 		return ErrTooLarge
 	}
 	return nil
+}
+
+// sizeBound is at least the size of the encoded message, but for a roster's content:
+// growing would leave the text in memory once more.
+func (m *Message) sizeBound() int {
+	size := 640 + 46*len(m.Audience.Keys) + textBound(m.Audience.Address) + textBound(m.Body)
+	size += len(m.Receipts) * (160 + MaxWhy)
+	for _, station := range m.Via {
+		size += 3 + textBound(station)
+	}
+	return size
+}
+
+// textBound is at least the size of a text with its escapes.
+func textBound(text string) int {
+	size := len(text)
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c == '"' || c == '\\' || c == '\n' || c == '\t' || c == '\r':
+			size++
+		case c < ' ':
+			size += 5
+		case c == 0xe2:
+			size += 3
+		}
+	}
+	return size
+}
+
+// appendTo checks the message and appends its JSON, the same that [signed.Encode]
+// gives. It is written by hand because it is on the way of every message.
+func (m *Message) appendTo(dst []byte) ([]byte, error) {
+	if err := m.Check(); err != nil {
+		return nil, err
+	}
+	start := len(dst)
+	dst = appendBinary(append(dst, `{"id":`...), m.ID[:])
+	dst = appendBinary(append(dst, `,"mesh":`...), m.Mesh[:])
+	dst = appendBinary(append(dst, `,"from":`...), m.From[:])
+	dst = appendBinary(append(dst, `,"session":`...), m.Session[:])
+	if m.Label != "" {
+		dst = appendText(append(dst, `,"label":`...), m.Label)
+	}
+	dst = m.Audience.appendTo(append(dst, `,"audience":`...))
+	if m.Seq != 0 {
+		dst = strconv.AppendUint(append(dst, `,"seq":`...), m.Seq, 10)
+	}
+	dst = appendText(append(dst, `,"kind":`...), string(m.Kind))
+	if !m.ReplyTo.IsZero() {
+		dst = appendBinary(append(dst, `,"reply_to":`...), m.ReplyTo[:])
+	}
+	if !m.Thread.IsZero() {
+		dst = appendBinary(append(dst, `,"thread":`...), m.Thread[:])
+	}
+	if m.Depth != 0 {
+		dst = strconv.AppendInt(append(dst, `,"depth":`...), int64(m.Depth), 10)
+	}
+	dst = appendText(append(dst, `,"priority":`...), string(m.Priority))
+	dst = strconv.AppendInt(append(dst, `,"time":`...), m.Time, 10)
+	dst = strconv.AppendInt(append(dst, `,"expires":`...), m.Expires, 10)
+	dst = strconv.AppendUint(append(dst, `,"at":{"n":`...), m.At.N, 10)
+	dst = append(appendBinary(append(dst, `,"hash":`...), m.At.Hash[:]), '}')
+	if len(m.Via) > 0 {
+		dst = append(dst, `,"via":[`...)
+		for i, station := range m.Via {
+			dst = appendText(comma(dst, i), station)
+		}
+		dst = append(dst, ']')
+	}
+	if m.Body != "" {
+		dst = appendText(append(dst, `,"body":`...), m.Body)
+	}
+	if len(m.Receipts) > 0 {
+		dst = append(dst, `,"receipts":[`...)
+		for i := range m.Receipts {
+			dst = m.Receipts[i].appendTo(comma(dst, i))
+		}
+		dst = append(dst, ']')
+	}
+	if m.Roster != nil {
+		data, err := signed.Encode(m.Roster)
+		if err != nil {
+			return nil, errors.Join(ErrMalformed, err)
+		}
+		dst = append(append(dst, `,"roster":`...), data...)
+	}
+	dst = append(dst, '}')
+	if err := m.checkSize(len(dst) - start); err != nil {
+		return nil, err
+	}
+	return dst, nil
+}
+
+// appendTo appends the JSON of an audience.
+func (a *Audience) appendTo(dst []byte) []byte {
+	dst = append(dst, '{')
+	start := len(dst)
+	if a.Address != "" {
+		dst = appendText(append(dst, `"address":`...), a.Address)
+	}
+	if len(a.Keys) > 0 {
+		dst = append(comma(dst, len(dst)-start), `"keys":[`...)
+		for i := range a.Keys {
+			dst = appendBinary(comma(dst, i), a.Keys[i][:])
+		}
+		dst = append(dst, ']')
+	}
+	if a.Count != 0 {
+		dst = append(comma(dst, len(dst)-start), `"count":`...)
+		dst = strconv.AppendInt(dst, int64(a.Count), 10)
+	}
+	if !a.Session.IsZero() {
+		dst = append(comma(dst, len(dst)-start), `"session":`...)
+		dst = appendBinary(dst, a.Session[:])
+	}
+	if a.One {
+		dst = append(comma(dst, len(dst)-start), `"one":true`...)
+	}
+	return append(dst, '}')
+}
+
+// appendTo appends the JSON of a receipt.
+func (r *Receipt) appendTo(dst []byte) []byte {
+	dst = appendBinary(append(dst, `{"id":`...), r.ID[:])
+	dst = appendBinary(append(dst, `,"hash":`...), r.Hash[:])
+	dst = appendText(append(dst, `,"state":`...), string(r.State))
+	if r.Why != "" {
+		dst = appendText(append(dst, `,"why":`...), r.Why)
+	}
+	return append(dst, '}')
+}
+
+// comma appends one unless nothing stands before.
+func comma(dst []byte, before int) []byte {
+	if before > 0 {
+		dst = append(dst, ',')
+	}
+	return dst
+}
+
+// appendBinary appends a value as base64url.
+func appendBinary(dst, value []byte) []byte {
+	return append(base64.RawURLEncoding.AppendEncode(append(dst, '"'), value), '"')
+}
+
+// appendText appends a string of valid UTF-8 as JSON, escaped as encoding/json does
+// without HTML escapes.
+func appendText(dst []byte, text string) []byte {
+	const hex = "0123456789abcdef"
+	dst = append(dst, '"')
+	start := 0
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		if c >= ' ' && c != '"' && c != '\\' && c != 0xe2 {
+			continue
+		}
+		if c == 0xe2 { // U+2028 and U+2029 end a line in JavaScript
+			r, size := utf8.DecodeRuneInString(text[i:])
+			if r == '\u2028' || r == '\u2029' {
+				dst = append(append(dst, text[start:i]...), `\u202`...)
+				dst = append(dst, hex[r&0xf])
+				start = i + size
+			}
+			i += size - 1
+			continue
+		}
+		dst = append(dst, text[start:i]...)
+		start = i + 1
+		switch c {
+		case '"', '\\':
+			dst = append(dst, '\\', c)
+		case '\b':
+			dst = append(dst, '\\', 'b')
+		case '\f':
+			dst = append(dst, '\\', 'f')
+		case '\n':
+			dst = append(dst, '\\', 'n')
+		case '\r':
+			dst = append(dst, '\\', 'r')
+		case '\t':
+			dst = append(dst, '\\', 't')
+		default:
+			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&0xf])
+		}
+	}
+	return append(append(dst, text[start:]...), '"')
 }

@@ -136,9 +136,9 @@ func SealExtras(rand io.Reader, e Extras) (*Content, error) {
 		return nil, errors.Join(ErrMalformed, err)
 	}
 	defer clear(data)
-	plain := frame(data, nil)
+	plain := finishPlain(append(make([]byte, plainHead, plainHead+len(data)+paddedMin), data...), nil)
 	defer clear(plain)
-	return newContent(rand, plain)
+	return newContent(rand, plain[1:])
 }
 
 // OpenExtras opens the extras that pair.Other sealed, with one's own box. It fails

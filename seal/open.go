@@ -57,7 +57,8 @@ func sealDirect(rand io.Reader, pair *Pair, m *Message, sign bool) ([]byte, erro
 		return nil, err
 	}
 	defer clear(plain)
-	return sealBox(rand, key, useMessage, plain)
+	plain[0] = useMessage
+	return sealBox(rand, key, plain)
 }
 
 // OpenDirect opens a message that pair.Other sealed for pair.Own, and checks it
@@ -96,7 +97,7 @@ func SealGroup(rand io.Reader, pairs []*Pair, m *Message) (sealed []byte, boxes 
 		return nil, nil, err
 	}
 	defer clear(plain)
-	content, err := newContent(rand, plain)
+	content, err := newContent(rand, plain[1:])
 	if err != nil {
 		return nil, nil, err
 	}

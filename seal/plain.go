@@ -3,6 +3,7 @@ package seal
 import (
 	"encoding/binary"
 	"math/bits"
+	"slices"
 
 	"github.com/claudemesh/claudemesh-go/keys"
 	"github.com/claudemesh/claudemesh-go/signed"
@@ -25,33 +26,40 @@ func paddedSize(size int) int {
 	return (size + mask) &^ mask
 }
 
-// frame gives a plaintext: length(4, big-endian) || data || signed(1) || signature if
-// signed || zeros. [CM-4]
-func frame(data, sig []byte) []byte {
-	size := 4 + len(data) + 1 + len(sig)
-	plain := make([]byte, 0, paddedSize(size))
-	plain = binary.BigEndian.AppendUint32(plain, uint32(len(data)))
-	plain = append(plain, data...)
+// plainHead is what stands before the data in a buffer that becomes a plaintext: room
+// for the use of a box, and the length.
+const plainHead = 1 + 4
+
+// finishPlain makes the plaintext out of a buffer with plainHead bytes and the data:
+// length(4, big-endian) || data || signed(1) || signature if signed || zeros, and one
+// byte before all that for the use of a box. sig nil means unsigned. [CM-4]
+func finishPlain(buffer, sig []byte) []byte {
+	binary.BigEndian.PutUint32(buffer[1:], uint32(len(buffer)-plainHead))
 	if sig == nil {
-		plain = append(plain, 0)
+		buffer = append(buffer, 0)
 	} else {
-		plain = append(plain, 1)
-		plain = append(plain, sig...)
+		buffer = append(append(buffer, 1), sig...)
 	}
-	return plain[:paddedSize(size)]
+	size := len(buffer)
+	total := 1 + paddedSize(size-1)
+	buffer = slices.Grow(buffer, total-size)[:total]
+	clear(buffer[size:])
+	return buffer
 }
 
-// encodePlain gives the plaintext of a message. signer nil means unsigned.
+// encodePlain gives the plaintext of a message, with one byte before it for the use
+// of a box. signer nil means unsigned.
 func encodePlain(m *Message, signer keys.Signer) ([]byte, error) {
-	data, err := m.Encode()
+	bound := plainHead + m.sizeBound() + 1 + signed.SignatureSize
+	buffer, err := m.appendTo(make([]byte, plainHead, 1+paddedSize(bound)))
 	if err != nil {
 		return nil, err
 	}
-	defer clear(data)
 	if signer == nil {
-		return frame(data, nil), nil
+		return finishPlain(buffer, nil), nil
 	}
-	return frame(data, signed.Sign(signed.DomainEnvelope, data, signer).Sig), nil
+	sig := signed.Sign(signed.DomainEnvelope, buffer[plainHead:], signer).Sig
+	return finishPlain(buffer, sig), nil
 }
 
 // splitPlain takes a plaintext apart. A message has one plaintext: other padding is

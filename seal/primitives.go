@@ -79,16 +79,14 @@ func precompute(own keys.PeerPrivate, other keys.Public) (*[keySize]byte, error)
 // from a backup and count again. The use stands under the authenticator, so that no
 // key can be passed off as a message. kx stands outside, but there is one, and a box
 // of another would need another key.
-func sealBox(rand io.Reader, key *[keySize]byte, use byte, payload []byte) ([]byte, error) {
-	box := make([]byte, boxHead, boxOverhead+len(payload))
+//
+// plain is use and payload, as one piece.
+func sealBox(rand io.Reader, key *[keySize]byte, plain []byte) ([]byte, error) {
+	box := make([]byte, boxHead, boxHead+secretbox.Overhead+len(plain))
 	box[0] = kxStatic
 	if err := random(rand, box[1:]); err != nil {
 		return nil, err
 	}
-	plain := make([]byte, 1+len(payload))
-	defer clear(plain)
-	plain[0] = use
-	copy(plain[1:], payload)
 	return secretbox.Seal(box, plain, (*[nonceSize]byte)(box[1:]), key), nil
 }
 
@@ -134,11 +132,12 @@ func sealContent(rand io.Reader, key *[keySize]byte, plain []byte) ([]byte, erro
 // everything that is sealed with it. Without the hash, any other recipient, who has K
 // too, could seal another text under it in the sender's name.
 func sealContentKey(rand io.Reader, pair, key *[keySize]byte, hash signed.Hash) ([]byte, error) {
-	var payload [contentSize]byte
-	defer clear(payload[:])
-	copy(payload[:], key[:])
-	copy(payload[keySize:], hash[:])
-	return sealBox(rand, pair, useContent, payload[:])
+	var plain [1 + contentSize]byte
+	defer clear(plain[:])
+	plain[0] = useContent
+	copy(plain[1:], key[:])
+	copy(plain[1+keySize:], hash[:])
+	return sealBox(rand, pair, plain[:])
 }
 
 // openContent opens what sealContent made, with the recipient's own box. The hash is
