@@ -21,10 +21,10 @@ import (
 	"fmt"
 
 	"github.com/claudemesh/claudemesh-go/keys"
+	"github.com/claudemesh/claudemesh-go/sqlite"
 )
 
-// What a caller decides by. Errors of the disk wrap the sentinels of package
-// sqlite, for every implementation.
+// What a caller decides by.
 var (
 	// ErrNotFound: there is no such mesh, chain, token or setting.
 	ErrNotFound = errors.New("store: not found")
@@ -33,7 +33,22 @@ var (
 	// ErrConflict: the chain has moved on. See [ConflictError].
 	ErrConflict = errors.New("store: the chain has moved on")
 	// ErrClosed: the store was closed.
-	ErrClosed = errors.New("store: closed")
+	ErrClosed = sqlite.ErrClosed
+	// ErrFull: the disk is full. Nothing of what was asked for was kept.
+	ErrFull = sqlite.ErrFull
+	// ErrReadOnly: the database cannot be written.
+	ErrReadOnly = sqlite.ErrReadOnly
+	// ErrUnreadable: the database cannot be opened.
+	ErrUnreadable = sqlite.ErrUnreadable
+	// ErrLocked: another program keeps the database busy.
+	ErrLocked = sqlite.ErrLocked
+	// ErrCorrupt: the database is damaged, or is none.
+	ErrCorrupt = sqlite.ErrCorrupt
+	// ErrDisk: the disk failed.
+	ErrDisk = sqlite.ErrDisk
+	// ErrFuture: a newer version of the program wrote the database. It was not
+	// touched.
+	ErrFuture = sqlite.ErrFuture
 )
 
 // ConflictError is the evidence of [ErrConflict], which it is.
@@ -220,9 +235,8 @@ type Store interface {
 	// SetSetting keeps a value.
 	SetSetting(ctx context.Context, name, value string) error
 
-	// Tidy removes what is past its time (outcomes, claims, tokens, settings
-	// excepted) and gives free space back to the system, a bounded piece at a
-	// time. Call it every minute or so.
+	// Tidy removes tokens that are past their time, and gives free space back
+	// to the system, a bounded piece at a time. Call it every minute or so.
 	Tidy(ctx context.Context, now int64) error
 	// Close commits what was submitted and lets go of everything.
 	Close() error
