@@ -3,6 +3,7 @@ package keys
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // MaxSlug is how many characters a slug has at most.
@@ -18,22 +19,34 @@ func Slug(name string) (string, error) {
 	if len(name) == 0 || len(name) > MaxSlug {
 		return "", fmt.Errorf("%w: it has %d", ErrSlug, len(name))
 	}
-	slug := []byte(name)
-	for i, c := range slug {
-		switch {
-		case 'A' <= c && c <= 'Z':
-			slug[i] = c + 'a' - 'A'
-		case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
-		case (c == '.' || c == '_' || c == '-') && i > 0:
-		default:
+	for i := range len(name) {
+		if c := name[i]; !inSlug(c, i) && (c < 'A' || c > 'Z') {
 			return "", fmt.Errorf("%w: not %q", ErrSlug, name)
 		}
 	}
-	return string(slug), nil
+	return strings.ToLower(name), nil
 }
 
 // IsSlug tells whether name is a slug as it stands, in lower case.
 func IsSlug(name string) bool {
-	slug, err := Slug(name)
-	return err == nil && slug == name
+	if len(name) == 0 || len(name) > MaxSlug {
+		return false
+	}
+	for i := range len(name) {
+		if !inSlug(name[i], i) {
+			return false
+		}
+	}
+	return true
+}
+
+// inSlug tells whether c may stand at place i of a slug.
+func inSlug(c byte, i int) bool {
+	switch {
+	case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
+		return true
+	case c == '.', c == '_', c == '-':
+		return i > 0
+	}
+	return false
 }

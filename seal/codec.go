@@ -57,18 +57,24 @@ func (m *Message) sizeBound() int {
 	return size
 }
 
+// escapeExtra is by how many bytes a byte of text grows in JSON, at most; 0xe2 begins
+// U+2028 and U+2029, which end a line in JavaScript.
+var escapeExtra = func() (extra [256]uint8) {
+	for c := range byte(' ') {
+		extra[c] = 5
+	}
+	for _, c := range []byte("\"\\\b\f\n\r\t") {
+		extra[c] = 1
+	}
+	extra[0xe2] = 3
+	return extra
+}()
+
 // textBound is at least the size of a text with its escapes.
 func textBound(text string) int {
 	size := len(text)
 	for i := range len(text) {
-		switch c := text[i]; {
-		case c == '"' || c == '\\' || c == '\n' || c == '\t' || c == '\r':
-			size++
-		case c < ' ':
-			size += 5
-		case c == 0xe2:
-			size += 3
-		}
+		size += int(escapeExtra[text[i]])
 	}
 	return size
 }
@@ -197,10 +203,10 @@ func appendText(dst []byte, text string) []byte {
 	start := 0
 	for i := 0; i < len(text); i++ {
 		c := text[i]
-		if c >= ' ' && c != '"' && c != '\\' && c != 0xe2 {
+		if escapeExtra[c] == 0 {
 			continue
 		}
-		if c == 0xe2 { // U+2028 and U+2029 end a line in JavaScript
+		if c == 0xe2 {
 			r, size := utf8.DecodeRuneInString(text[i:])
 			if r == '\u2028' || r == '\u2029' {
 				dst = append(append(dst, text[start:i]...), `\u202`...)
