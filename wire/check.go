@@ -2,6 +2,7 @@ package wire
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/claudemesh/claudemesh-go/keys"
 	"github.com/claudemesh/claudemesh-go/signed"
@@ -75,7 +76,10 @@ func checkRecipients(f Frame, list []Recipient) error {
 	if len(list) == 0 {
 		return nil
 	}
-	seen := make(map[keys.Public]struct{}, len(list))
+	var seen map[keys.Public]struct{} // for a few recipients looking is cheaper
+	if len(list) > 16 {
+		seen = make(map[keys.Public]struct{}, len(list))
+	}
 	for i := range list {
 		r := &list[i]
 		if r.Key == (keys.Public{}) || len(r.Box) == 0 {
@@ -84,10 +88,16 @@ func checkRecipients(f Frame, list []Recipient) error {
 		if len(r.Box) > MaxBox {
 			return tooLarge(f, "bytes of box", len(r.Box), MaxBox)
 		}
-		seen[r.Key] = struct{}{}
-	}
-	if len(seen) != len(list) {
-		return malformed(f, "a recipient twice")
+		twice := false
+		if seen != nil {
+			_, twice = seen[r.Key]
+			seen[r.Key] = struct{}{}
+		} else {
+			twice = slices.ContainsFunc(list[:i], func(o Recipient) bool { return o.Key == r.Key })
+		}
+		if twice {
+			return malformed(f, "a recipient twice")
+		}
 	}
 	return nil
 }

@@ -19,9 +19,8 @@ func AppendFrame(dst []byte, f Frame, payload []byte) ([]byte, error) {
 	return appendFrame(dst, f, payload)
 }
 
-// AppendSend appends a Send for one recipient and its payload as a binary
-// message. It allocates nothing but dst's growth. Recipients are not allowed
-// here: use AppendFrame.
+// AppendSend appends a Send and its payload as a binary message. It allocates
+// nothing but dst's growth.
 func AppendSend(dst []byte, f *Send, payload []byte) []byte { return appendSend(dst, f, payload) }
 
 // AppendDeliver appends a Deliver and its payload as a binary message. It

@@ -9,7 +9,7 @@ import (
 
 // hotScan reads a hot frame's header in its flat form: "type" first, no
 // spaces, no escapes, known fields, none twice. Whatever else it meets it
-// gives up (false) and leaves the answer to the general parser, so it never
+// gives up on (false) and leaves the answer to the general parser, so it never
 // refuses and never accepts what that one would not: FuzzHot holds them to
 // it. The result lives in d until the next call.
 func (d *Decoder) hotScan(header []byte) (Frame, bool) {
@@ -18,7 +18,7 @@ func (d *Decoder) hotScan(header []byte) (Frame, bool) {
 	defer func() { s.rest = nil }() // keep no message alive
 	switch {
 	case s.take(`{"type":"send",`):
-		d.send = Send{}
+		d.send = Send{Recipients: kept(d.send.Recipients)}
 		return &d.send, s.fields(&d.send)
 	case s.take(`{"type":"deliver",`):
 		d.deliver = Deliver{Box: d.deliver.Box[:0]}
@@ -53,6 +53,22 @@ func (f *Send) hotField(s *scanner, name []byte) uint {
 		return s.enum(priorityNames, (*uint8)(&f.Priority), 1<<4)
 	case "expires":
 		return s.integer(&f.Expires, 1<<5)
+	case "recipients":
+		return s.recipients(&f.Recipients, 1<<6)
+	case "one":
+		return s.boolean(&f.One, 1<<7)
+	}
+	return 0
+}
+
+func (r *Recipient) hotField(s *scanner, name []byte) uint {
+	switch string(name) {
+	case "key":
+		return s.exact(r.Key[:], 1<<0)
+	case "session":
+		return s.exact(r.Session[:], 1<<1)
+	case "box":
+		return s.binary(&r.Box, 1<<2)
 	}
 	return 0
 }
@@ -126,6 +142,11 @@ type scanner struct {
 // fields reads `"name":value` pairs up to the closing brace, which must be
 // the end.
 func (s *scanner) fields(f hotFrame) bool {
+	return s.object(f) && len(s.rest) == 0
+}
+
+// object reads `"name":value` pairs up to the closing brace.
+func (s *scanner) object(f hotFrame) bool {
 	var seen uint
 	for {
 		name, ok := s.text()
@@ -140,7 +161,7 @@ func (s *scanner) fields(f hotFrame) bool {
 		if s.take(",") {
 			continue
 		}
-		return s.take("}") && len(s.rest) == 0
+		return s.take("}")
 	}
 }
 
@@ -269,4 +290,44 @@ func (s *scanner) ids(dst *[]keys.MessageID, bit uint) uint {
 		}
 		return bit
 	}
+}
+
+// recipients reads a list of 1 to MaxRecipients flat objects into dst's
+// memory, boxes included.
+func (s *scanner) recipients(dst *[]Recipient, bit uint) uint {
+	if !s.take("[") {
+		return 0
+	}
+	list := (*dst)[:0]
+	for {
+		if len(list) == MaxRecipients || !s.take("{") {
+			return 0
+		}
+		if len(list) < cap(list) {
+			list = list[:len(list)+1]
+			list[len(list)-1] = Recipient{Box: list[len(list)-1].Box[:0]}
+		} else {
+			list = append(list, Recipient{})
+		}
+		if !s.object(&list[len(list)-1]) {
+			return 0
+		}
+		if s.take(",") {
+			continue
+		}
+		*dst = list
+		if !s.take("]") {
+			return 0
+		}
+		return bit
+	}
+}
+
+// kept gives a list's memory for the next frame, unless one frame with many
+// recipients would hold it for as long as the connection lives.
+func kept(list []Recipient) []Recipient {
+	if cap(list) > 32 {
+		return nil
+	}
+	return list[:0]
 }

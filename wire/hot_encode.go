@@ -17,13 +17,34 @@ func appendSend(dst []byte, f *Send, payload []byte) []byte {
 	dst = b64.AppendEncode(dst, f.ID[:])
 	dst = append(dst, `","class":"`...)
 	dst = append(dst, f.Class.String()...)
-	dst = append(dst, `","to":"`...)
-	dst = b64.AppendEncode(dst, f.To[:])
+	if !f.To.IsZero() {
+		dst = append(dst, `","to":"`...)
+		dst = b64.AppendEncode(dst, f.To[:])
+	}
 	dst = appendSession(dst, f.Session)
 	dst = append(dst, `","priority":"`...)
 	dst = append(dst, f.Priority.String()...)
 	dst = append(dst, `","expires":`...)
 	dst = strconv.AppendInt(dst, f.Expires, 10)
+	for i := range f.Recipients {
+		r := &f.Recipients[i]
+		if i == 0 {
+			dst = append(dst, `,"recipients":[{"key":"`...)
+		} else {
+			dst = append(dst, `,{"key":"`...)
+		}
+		dst = b64.AppendEncode(dst, r.Key[:])
+		dst = appendSession(dst, r.Session)
+		dst = append(dst, `","box":"`...)
+		dst = b64.AppendEncode(dst, r.Box)
+		dst = append(dst, `"}`...)
+	}
+	if len(f.Recipients) > 0 {
+		dst = append(dst, ']')
+	}
+	if f.One {
+		dst = append(dst, `,"one":true`...)
+	}
 	return closeHeader(append(dst, '}'), start, payload)
 }
 

@@ -21,6 +21,7 @@ func hotCases() []struct {
 		payload []byte
 	}{
 		{"send", &wire.Send{ID: id(1), To: key(1), Session: session, Expires: 1795000000000}, make([]byte, 256)},
+		{"send-3", several(3), make([]byte, 256)},
 		{"deliver", &wire.Deliver{ID: id(1), From: key(1), Session: session, Expires: 1795000000000, Sent: 1794000000000, Attempt: 1}, make([]byte, 256)},
 		{"deliver-box", &wire.Deliver{ID: id(1), From: key(1), Box: box, Expires: 1795000000000, Sent: 1794000000000, Attempt: 1, Claim: true}, make([]byte, 256)},
 		{"ack", &wire.Ack{State: wire.StateDelivered, To: key(1), IDs: ids(1)}, nil},

@@ -122,9 +122,7 @@ func TestVectors(t *testing.T) {
 func appendHot(dst []byte, f wire.Frame, payload []byte) []byte {
 	switch f := f.(type) {
 	case *wire.Send:
-		if f.Recipients == nil {
-			return wire.AppendSend(dst, f, payload)
-		}
+		return wire.AppendSend(dst, f, payload)
 	case *wire.Deliver:
 		return wire.AppendDeliver(dst, f, payload)
 	case *wire.Ack:
