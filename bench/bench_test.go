@@ -1,0 +1,41 @@
+package main
+
+import (
+	"io"
+	"strings"
+	"testing"
+)
+
+// TestRun: every contender brings messages over, in a run too short for
+// figures.
+func TestRun(t *testing.T) {
+	var out strings.Builder
+	args := strings.Fields("-pairs 2 -inflight 4 -sizes 256 -rounds 1 -round 20ms -warm 0s")
+	if err := run(t.Context(), args, &out, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range contenders {
+		if !strings.Contains(out.String(), c.name) {
+			t.Errorf("no row for %s in\n%s", c.name, &out)
+		}
+	}
+}
+
+func TestFlags(t *testing.T) {
+	for _, args := range []string{"-sizes 7", "-sizes x", "-pairs 0", "-rounds 0", "-round 0s", "-only nobody", "-nothing"} {
+		if err := run(t.Context(), strings.Fields(args), io.Discard, io.Discard); err == nil {
+			t.Errorf("%s is taken", args)
+		}
+	}
+}
+
+func TestMedian(t *testing.T) {
+	for _, c := range []struct {
+		values []float64
+		want   float64
+	}{{nil, 0}, {[]float64{3}, 3}, {[]float64{9, 1, 5}, 5}, {[]float64{4, 1, 3, 2}, 2.5}} {
+		if got := median(c.values); got != c.want {
+			t.Errorf("median(%v) = %v", c.values, got)
+		}
+	}
+}

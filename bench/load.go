@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// load keeps slots of pairs busy and counts what is done.
+type load struct {
+	pairs    int
+	inFlight int
+	done     atomic.Int64 // messages whose slot came back
+	slots    []chan struct{}
+
+	failure chan error // the first one of whatever runs in the background
+}
+
+func newLoad(cfg config) *load {
+	l := &load{pairs: cfg.pairs, inFlight: cfg.inFlight, failure: make(chan error, 1)}
+	for range cfg.pairs {
+		l.slots = append(l.slots, make(chan struct{}, cfg.inFlight))
+	}
+	return l
+}
+
+// finish gives a slot of a pair back: its message is done.
+func (l *load) finish(pair int) {
+	l.done.Add(1)
+	<-l.slots[pair]
+}
+
+// fail ends the run with an error; the first one counts.
+func (l *load) fail(err error) {
+	select {
+	case l.failure <- err:
+	default:
+	}
+}
+
+// run lets send start one message after the other for every pair, while the
+// pair has a free slot, and returns how many a second were finished between
+// warm and warm+d. It returns when all slots came back.
+func (l *load) run(ctx context.Context, warm, d time.Duration, send func(pair int) error) (float64, error) {
+	ctx, stop := context.WithCancel(ctx)
+	var senders sync.WaitGroup
+	for pair := range l.pairs {
+		senders.Go(func() {
+			for {
+				select {
+				case l.slots[pair] <- struct{}{}:
+				case <-ctx.Done():
+					return
+				}
+				if ctx.Err() != nil {
+					<-l.slots[pair]
+					return
+				}
+				if err := send(pair); err != nil {
+					l.fail(err)
+					return
+				}
+			}
+		})
+	}
+	rate, err := l.measure(ctx, warm, d)
+	stop()
+	senders.Wait()
+	if err != nil {
+		return 0, err
+	}
+	return rate, l.drain()
+}
+
+func (l *load) measure(ctx context.Context, warm, d time.Duration) (float64, error) {
+	if err := l.wait(ctx, warm); err != nil {
+		return 0, err
+	}
+	from, start := l.done.Load(), time.Now()
+	if err := l.wait(ctx, d); err != nil {
+		return 0, err
+	}
+	return float64(l.done.Load()-from) / time.Since(start).Seconds(), nil
+}
+
+func (l *load) wait(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case err := <-l.failure:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// drain waits until every message of the run is done: one that never is would
+// make the rate a lie.
+func (l *load) drain() error {
+	patience := time.After(30 * time.Second)
+	for pair, slots := range l.slots {
+		for taken := 0; taken < l.inFlight; taken++ {
+			select {
+			case slots <- struct{}{}:
+			case err := <-l.failure:
+				return err
+			case <-patience:
+				return fmt.Errorf("pair %d: %d messages never arrived", pair, l.inFlight-taken)
+			}
+		}
+	}
+	for _, slots := range l.slots {
+		for range l.inFlight {
+			<-slots
+		}
+	}
+	return nil
+}
