@@ -114,11 +114,12 @@ var identity = [32]byte{1}
 // Verify checks an ed25519 signature (64 bytes) over message. It calls
 // [Public.Check] first, and refuses with [ErrSignature] what does not verify.
 //
-// All members must agree on every signature, whatever library they use, so
-// exactly one rule holds: s is canonical, R's bytes are the canonical encoding of
-// s*B - k*A (no cofactor), and that is not the identity. With A in the prime-order
-// group this R is in it too, so a verifier that multiplies by the cofactor, as
-// libsodium's does, agrees once it has checked that R is in that group. [CM-3]
+// All members must agree on every signature, whatever library they use, so exactly
+// one rule holds: s is below l, and R's bytes are the canonical encoding of
+// s*B - k*A, without the cofactor, and that is not the identity. With A in the
+// prime-order group R is in it too, so of the points of small order only the identity
+// has to be refused. A verifier that multiplies by the cofactor has to check besides
+// that R is in that group. [CM-3]
 func (p Public) Verify(message, signature []byte) error {
 	if err := p.Check(); err != nil {
 		return err
