@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"time"
 )
@@ -26,7 +27,7 @@ func lockFile(path string) (*Lock, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := flock(f); err != nil {
+	if err := flock(f, false); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return &Lock{f}, nil
@@ -52,3 +53,39 @@ func lockWait(ctx context.Context, path string) (*Lock, error) {
 // Release lets go of the lock. The file stays: taking it away would let two
 // processes hold locks on two files of one name.
 func (l *Lock) Release() error { return l.f.Close() }
+
+// lockExisting takes the lock on a file that is there, exclusive or shared;
+// [ErrHeld], [fs.ErrNotExist].
+func lockExisting(path string, shared bool) (*Lock, error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := flock(f, shared); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &Lock{f}, nil
+}
+
+// isHeld reports whether somebody holds the exclusive lock on a file; false
+// where there is no file. Several may ask at once: each looks by a shared lock.
+func isHeld(path string) (bool, error) {
+	l, err := lockExisting(path, true)
+	switch {
+	case errors.Is(err, ErrHeld):
+		return true, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	return false, l.Release()
+}
+
+// removeFile removes a file that may be gone already.
+func removeFile(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}

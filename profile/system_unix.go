@@ -14,11 +14,15 @@ import (
 // dirsSync: a folder can be synced, and must be for a rename to last.
 const dirsSync = true
 
-// flock takes an exclusive lock on the open file; [ErrHeld]. It belongs to
-// this opening of the file, so a process can keep itself out too.
-func flock(f *os.File) error {
+// flock takes a lock on the open file, exclusive or shared; [ErrHeld]. It
+// belongs to this opening of the file, so a process can keep itself out too.
+func flock(f *os.File, shared bool) error {
+	how := unix.LOCK_EX
+	if shared {
+		how = unix.LOCK_SH
+	}
 	for {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
 		switch {
 		case errors.Is(err, unix.EINTR):
 			continue
@@ -33,6 +37,10 @@ func flock(f *os.File) error {
 
 // replace puts a file in another one's place.
 func replace(from, to string) error { return os.Rename(from, to) }
+
+// removeHeld removes a lock's file and releases it, in this order: in the
+// other one somebody could take the lock on a file that is about to go.
+func removeHeld(l *Lock) error { return errors.Join(removeFile(l.f.Name()), l.Release()) }
 
 // inode is the file's number in its file system.
 func inode(info fs.FileInfo) uint64 {

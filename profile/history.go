@@ -1,0 +1,189 @@
+package profile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/claudemesh/claudemesh-go/keys"
+	"github.com/claudemesh/claudemesh-go/sqlite"
+	"github.com/claudemesh/claudemesh-go/wire"
+)
+
+// Keep is how long sent messages' metadata and the history are kept.
+const Keep = 30 * 24 * 3_600_000
+
+// Message is one of one's own messages in the clear: one that was shown here,
+// or sent from here.
+type Message struct {
+	Place    int64 // given by state.db, rising
+	ID       keys.MessageID
+	Outgoing bool
+	From     keys.Public
+	// Address is the other side's, when it was shown or sent.
+	Address  string
+	Session  keys.SessionID // the sender's
+	Label    string         // of that session
+	Audience string         // as the sender typed it
+	Kind     string
+	Priority wire.Priority
+	ReplyTo  keys.MessageID
+	Thread   keys.MessageID
+	Depth    int
+	Via      string
+	Sent     int64          // by the sender's clock
+	Time     int64          // when it was shown here, or sent from here
+	Shower   keys.SessionID // the session of ours that showed or sent it
+	Again    bool           // it was shown as "may have been shown before"
+	Body     string
+}
+
+// PutHistory keeps a message and gives m its place; one that is there already
+// stays as it is.
+func (tx *Tx) PutHistory(m *Message) error {
+	n, err := tx.peer(m.From)
+	if err != nil {
+		return err
+	}
+	err = tx.q.Get("INSERT INTO history (mesh, message, tail, outgoing, peer, address, session, label, audience, kind,"+
+		" priority, reply_to, thread, depth, via, sent, time, shower, again, body)"+
+		" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING place",
+		[]any{tx.mesh, m.ID[:], tailOf(m.ID), m.Outgoing, n, m.Address, m.Session[:], m.Label, m.Audience, m.Kind,
+			uint8(m.Priority), orNull(m.ReplyTo), orNull(m.Thread), m.Depth, m.Via, m.Sent, m.Time, m.Shower[:], m.Again,
+			m.Body}, &m.Place)
+	if errors.Is(err, sqlite.ErrNoRows) {
+		return nil
+	}
+	return err
+}
+
+const historyColumns = "place, message, outgoing, peer, address, session, label, audience, kind, priority, reply_to," +
+	" thread, depth, via, sent, time, shower, again, body"
+
+// scanHistory reads a row of the history.
+func (tx *Tx) scanHistory(r sqlite.Row) (Message, error) {
+	key, err := tx.key(r.Int64(3))
+	return Message{
+		Place: r.Int64(0), ID: mid(r.Bytes(1)), Outgoing: r.Bool(2), From: key, Address: r.Text(4),
+		Session: sid(r.Bytes(5)), Label: r.Text(6), Audience: r.Text(7), Kind: r.Text(8),
+		Priority: wire.Priority(r.Int64(9)), ReplyTo: mid(r.Bytes(10)), Thread: mid(r.Bytes(11)), Depth: r.Int(12),
+		Via: r.Text(13), Sent: r.Int64(14), Time: r.Int64(15), Shower: sid(r.Bytes(16)), Again: r.Bool(17), Body: r.Text(18),
+	}, err
+}
+
+// History reads the newest messages of the mesh before a place (0: from the
+// newest), newest first, at most limit.
+func (tx *Tx) History(before int64, limit int) (all []Message, err error) {
+	if before <= 0 {
+		before = 1<<63 - 1
+	}
+	err = tx.q.Each("SELECT "+historyColumns+" FROM history WHERE mesh = ? AND place < ? ORDER BY place DESC LIMIT ?",
+		[]any{tx.mesh, before, limit}, func(r sqlite.Row) error {
+			m, err := tx.scanHistory(r)
+			all = append(all, m)
+			return err
+		})
+	return all, err
+}
+
+// FindHistory reads messages of the history by id: two members may have used
+// the same. [ErrNotFound] where there is none.
+func (tx *Tx) FindHistory(id keys.MessageID) (found []Message, err error) {
+	err = tx.q.Each("SELECT "+historyColumns+" FROM history WHERE tail = ? AND message = ? AND mesh = ?",
+		[]any{tailOf(id), id[:], tx.mesh}, func(r sqlite.Row) error {
+			m, err := tx.scanHistory(r)
+			found = append(found, m)
+			return err
+		})
+	if err == nil && found == nil {
+		err = fmt.Errorf("message %s: %w", id, ErrNotFound)
+	}
+	return found, err
+}
+
+// Named is a message that a short name means.
+type Named struct {
+	Mesh keys.MeshID
+	ID   keys.MessageID
+	// Sent: it is one's own; else it came.
+	Sent bool
+}
+
+// FindMessages lists the messages of the profile, in all meshes, that a name
+// means: m- and the tail of an id, 4 characters and more, in any case; m- may
+// be left out. None is no error.
+func (s *State) FindMessages(ctx context.Context, name string) (found []Named, err error) {
+	suffix := strings.TrimPrefix(strings.ToLower(name), "m-")
+	tail, ok := tailNamed(suffix)
+	if !ok {
+		return nil, nil
+	}
+	err = s.db.Read(ctx, func(q *sqlite.Tx) error {
+		all, err := withTail(q, tail)
+		for _, n := range all {
+			if strings.HasSuffix(n.ID.String(), suffix) {
+				found = append(found, n)
+			}
+		}
+		return err
+	})
+	return found, err
+}
+
+// ShortName is the shortest name that means a message in this profile now: m-
+// and 4 or more characters.
+func (s *State) ShortName(ctx context.Context, id keys.MessageID) (string, error) {
+	name := id.Tail(4)
+	err := s.db.Read(ctx, func(q *sqlite.Tx) error {
+		all, err := withTail(q, tailOf(id))
+		n := 4
+		for _, other := range all {
+			if other.ID == id {
+				continue
+			}
+			for n < 26 && other.ID.Tail(n) == id.Tail(n) {
+				n++
+			}
+		}
+		name = id.Tail(n)
+		return err
+	})
+	return name, err
+}
+
+// withTail lists the messages whose last 20 bits are these.
+func withTail(q *sqlite.Tx, tail int64) (all []Named, err error) {
+	seen := map[Named]bool{}
+	err = q.Each("SELECT m.mesh_id, s.message, 1, s.tail FROM sent s JOIN mesh m ON m.id = s.mesh WHERE s.tail = ?1"+
+		" UNION ALL SELECT m.mesh_id, h.message, h.outgoing, h.tail FROM history h JOIN mesh m ON m.id = h.mesh WHERE h.tail = ?1"+
+		" UNION ALL SELECT m.mesh_id, i.id, 0, -1 FROM inbox i JOIN mesh m ON m.id = i.mesh",
+		[]any{tail}, func(r sqlite.Row) error {
+			n := Named{ID: mid(r.Bytes(1)), Sent: r.Bool(2)}
+			copy(n.Mesh[:], r.Bytes(0))
+			if tailOf(n.ID) == tail && !seen[n] {
+				seen[n] = true
+				all = append(all, n)
+			}
+			return nil
+		})
+	return all, err
+}
+
+// tailNamed gives the last 20 bits that a name's last four characters say.
+func tailNamed(suffix string) (tail int64, ok bool) {
+	if len(suffix) < 4 {
+		return 0, false
+	}
+	for _, c := range []byte(suffix[len(suffix)-4:]) {
+		switch {
+		case 'a' <= c && c <= 'z':
+			tail = tail<<5 | int64(c-'a')
+		case '2' <= c && c <= '7':
+			tail = tail<<5 | int64(c-'2'+26)
+		default:
+			return 0, false
+		}
+	}
+	return tail, true
+}

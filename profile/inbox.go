@@ -1,0 +1,245 @@
+package profile
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/claudemesh/claudemesh-go/delivery"
+	"github.com/claudemesh/claudemesh-go/keys"
+	"github.com/claudemesh/claudemesh-go/sqlite"
+	"github.com/claudemesh/claudemesh-go/wire"
+)
+
+// Taken reports whether a message of a sender was taken into the inbox before:
+// it is there, or its id is still remembered.
+func (tx *Tx) Taken(from keys.Public, id keys.MessageID) (bool, error) {
+	n, err := tx.known(from)
+	if err != nil || n == 0 {
+		return false, err
+	}
+	var one int
+	err = tx.q.Get("SELECT 1 FROM taken WHERE mesh = ? AND sender = ? AND id = ?", []any{tx.mesh, n, id[:]}, &one)
+	if errors.Is(err, sqlite.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// PutInbox keeps a message that was received, gives row its place, and
+// remembers its id until a time ([delivery.RememberUntil]).
+func (tx *Tx) PutInbox(row *delivery.InboxRow, until int64) error {
+	n, err := tx.peer(row.From)
+	if err != nil {
+		return err
+	}
+	if err := tx.Remember(row.From, row.ID, until); err != nil {
+		return err
+	}
+	return tx.q.Get("INSERT INTO inbox (mesh, sender, id, state, arrived, session, audience, priority, n, sent, expires,"+
+		" for_id, for_label, reply, copy, taker, missing, shower, again, box, sealed)"+
+		" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING place",
+		[]any{tx.mesh, n, row.ID[:], uint8(row.State), row.Arrived, row.Session[:], row.Audience[:], uint8(row.Priority),
+			row.N, row.Sent, row.Expires, orNull(row.For), row.ForLabel, row.Reply, row.Copy, orNull(row.Taker),
+			row.Missing, orNull(row.Shower), row.Again, row.Box, blob(row.Sealed)}, &row.Place)
+}
+
+// SetInbox writes a row back at its place: everything but sender, id, arrival
+// and what is sealed. [ErrNotFound] where it is gone.
+func (tx *Tx) SetInbox(row *delivery.InboxRow) error {
+	changed, err := tx.q.Exec("UPDATE inbox SET state = ?, session = ?, audience = ?, priority = ?, n = ?, sent = ?,"+
+		" expires = ?, for_id = ?, for_label = ?, reply = ?, copy = ?, taker = ?, missing = ?, shower = ?, again = ?"+
+		" WHERE place = ? AND mesh = ?",
+		uint8(row.State), row.Session[:], row.Audience[:], uint8(row.Priority), row.N, row.Sent,
+		row.Expires, orNull(row.For), row.ForLabel, row.Reply, row.Copy, orNull(row.Taker), row.Missing,
+		orNull(row.Shower), row.Again, row.Place, tx.mesh)
+	if err == nil && changed == 0 {
+		return fmt.Errorf("inbox, place %d: %w", row.Place, ErrNotFound)
+	}
+	return err
+}
+
+// Remember keeps the id of a sender's message until a time, so that it is not
+// taken again; a later time replaces.
+func (tx *Tx) Remember(from keys.Public, id keys.MessageID, until int64) error {
+	n, err := tx.peer(from)
+	if err != nil {
+		return err
+	}
+	_, err = tx.q.Exec("INSERT INTO taken (mesh, sender, id, until) VALUES (?, ?, ?, ?)"+
+		" ON CONFLICT DO UPDATE SET until = max(until, excluded.until)", tx.mesh, n, id[:], until)
+	return err
+}
+
+// Forget forgets the id of a sender's message, which may then be taken again.
+func (tx *Tx) Forget(from keys.Public, id keys.MessageID) error {
+	n, err := tx.known(from)
+	if err != nil || n == 0 {
+		return err
+	}
+	_, err = tx.q.Exec("DELETE FROM taken WHERE mesh = ? AND sender = ? AND id = ?", tx.mesh, n, id[:])
+	return err
+}
+
+// inboxColumns are the columns that scanInbox reads.
+const inboxColumns = "place, sender, id, state, arrived, session, audience, priority, n, sent, expires," +
+	" for_id, for_label, reply, copy, taker, missing, shower, again"
+
+// scanInbox reads a row without what is sealed.
+func (tx *Tx) scanInbox(r sqlite.Row) (row delivery.InboxRow, err error) {
+	row.Place, row.ID = r.Int64(0), mid(r.Bytes(2))
+	if row.From, err = tx.key(r.Int64(1)); err != nil {
+		return row, err
+	}
+	row.State, row.Arrived = delivery.InboxState(r.Int64(3)), r.Int64(4)
+	row.Sender, row.Session, row.Priority = row.From, sid(r.Bytes(5)), wire.Priority(r.Int64(7))
+	copy(row.Audience[:], r.Bytes(6))
+	row.N, row.Sent, row.Expires = uint64(r.Int64(8)), r.Int64(9), r.Int64(10)
+	row.For, row.ForLabel, row.Reply = sid(r.Bytes(11)), r.Text(12), r.Bool(13)
+	row.Copy, row.Taker, row.Missing = r.Bool(14), sid(r.Bytes(15)), r.Int64(16)
+	row.Shower, row.Again = sid(r.Bytes(17)), r.Bool(18)
+	return row, nil
+}
+
+// InboxView reads the inbox as [delivery.PlanShow] wants it: the rows of all
+// states, lowest places first, at most limit of them (0: all), without what is
+// sealed; the streams that they belong to; the live sessions.
+func (tx *Tx) InboxView(limit int) (v delivery.View, err error) {
+	if limit <= 0 {
+		limit = -1
+	}
+	v.Streams = map[delivery.StreamKey]delivery.Stream{}
+	err = tx.q.Each("SELECT "+inboxColumns+" FROM inbox WHERE mesh = ? ORDER BY place LIMIT ?", []any{tx.mesh, limit},
+		func(r sqlite.Row) error {
+			row, err := tx.scanInbox(r)
+			v.Rows = append(v.Rows, row)
+			return err
+		})
+	if err != nil {
+		return v, err
+	}
+	for i := range v.Rows {
+		key := v.Rows[i].StreamKey
+		if _, ok := v.Streams[key]; ok {
+			continue
+		}
+		s, err := tx.Stream(key)
+		if err != nil {
+			return v, err
+		}
+		if s.Shown != 0 {
+			v.Streams[key] = s
+		}
+	}
+	v.Sessions, err = tx.LiveRows()
+	return v, err
+}
+
+// Inbox reads one row with what is sealed; [ErrNotFound].
+func (tx *Tx) Inbox(place int64) (*delivery.InboxRow, error) {
+	return tx.inboxWhere("place = ?", place)
+}
+
+// FindInbox reads the row of a sender's message; [ErrNotFound].
+func (tx *Tx) FindInbox(from keys.Public, id keys.MessageID) (*delivery.InboxRow, error) {
+	n, err := tx.known(from)
+	if err != nil {
+		return nil, err
+	}
+	return tx.inboxWhere("sender = ? AND id = ?", n, id[:])
+}
+
+// inboxWhere reads the row for which a condition holds.
+func (tx *Tx) inboxWhere(condition string, params ...any) (*delivery.InboxRow, error) {
+	var found *delivery.InboxRow
+	err := tx.q.Each("SELECT "+inboxColumns+", box, sealed FROM inbox WHERE mesh = ? AND "+condition,
+		append([]any{tx.mesh}, params...), func(r sqlite.Row) error {
+			row, err := tx.scanInbox(r)
+			row.Box, row.Sealed = r.Bytes(19), r.Bytes(20)
+			found = &row
+			return err
+		})
+	if err == nil && found == nil {
+		err = fmt.Errorf("message: %w", ErrNotFound)
+	}
+	return found, err
+}
+
+// DropInbox lets go of messages by their places. Their ids stay remembered.
+func (tx *Tx) DropInbox(places ...int64) error {
+	for _, p := range places {
+		if _, err := tx.q.Exec("DELETE FROM inbox WHERE place = ? AND mesh = ?", p, tx.mesh); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// CountInbox is how many messages there are in the inbox, in all states.
+func (tx *Tx) CountInbox() (n int, err error) {
+	return n, tx.q.Get("SELECT count(*) FROM inbox WHERE mesh = ?", []any{tx.mesh}, &n)
+}
+
+// Stream reads how far an order was shown; the zero Stream of the key where it
+// is not known.
+func (tx *Tx) Stream(key delivery.StreamKey) (delivery.Stream, error) {
+	s := delivery.Stream{StreamKey: key}
+	n, err := tx.known(key.Sender)
+	if err != nil || n == 0 {
+		return s, err
+	}
+	err = tx.q.Get("SELECT shown, until FROM stream WHERE mesh = ? AND sender = ? AND session = ? AND audience = ? AND priority = ?",
+		[]any{tx.mesh, n, key.Session[:], key.Audience[:], uint8(key.Priority)}, &s.Shown, &s.Until)
+	if errors.Is(err, sqlite.ErrNoRows) {
+		err = nil
+	}
+	return s, err
+}
+
+// SetStream writes how far an order was shown.
+func (tx *Tx) SetStream(s delivery.Stream) error {
+	n, err := tx.peer(s.Sender)
+	if err != nil {
+		return err
+	}
+	_, err = tx.q.Exec("INSERT INTO stream (mesh, sender, session, audience, priority, shown, until) VALUES (?, ?, ?, ?, ?, ?, ?)"+
+		" ON CONFLICT DO UPDATE SET shown = excluded.shown, until = excluded.until",
+		tx.mesh, n, s.Session[:], s.Audience[:], uint8(s.Priority), s.Shown, s.Until)
+	return err
+}
+
+// PutReceipt keeps what a sender is to be told, and gives row its place.
+func (tx *Tx) PutReceipt(row *delivery.ReceiptRow) error {
+	n, err := tx.peer(row.To)
+	if err != nil {
+		return err
+	}
+	return tx.q.Get("INSERT INTO receipt (mesh, session, recipient, id, hash, state, why, time, expires)"+
+		" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING place",
+		[]any{tx.mesh, row.Session[:], n, row.ID[:], row.Hash[:], uint8(row.State), string(row.Why), row.Time, row.Expires},
+		&row.Place)
+}
+
+// Receipts reads what a session has to tell, lowest places first; see
+// [delivery.Gather].
+func (tx *Tx) Receipts(session keys.SessionID) (rows []delivery.ReceiptRow, err error) {
+	err = tx.q.Each("SELECT place, recipient, id, hash, state, why, time, expires FROM receipt"+
+		" WHERE mesh = ? AND session = ? ORDER BY place", []any{tx.mesh, session[:]}, func(r sqlite.Row) error {
+		to, err := tx.key(r.Int64(1))
+		row := delivery.ReceiptRow{Place: r.Int64(0), Session: session, To: to, ID: mid(r.Bytes(2)),
+			State: wire.State(r.Int64(4)), Why: wire.Why(r.Text(5)), Time: r.Int64(6), Expires: r.Int64(7)}
+		copy(row.Hash[:], r.Bytes(3))
+		rows = append(rows, row)
+		return err
+	})
+	return rows, err
+}
+
+// DropReceipts forgets receipts by their places: they are in the outbox now.
+func (tx *Tx) DropReceipts(places ...int64) error {
+	for _, p := range places {
+		if _, err := tx.q.Exec("DELETE FROM receipt WHERE place = ? AND mesh = ?", p, tx.mesh); err != nil {
+			return err
+		}
+	}
+	return nil
+}
