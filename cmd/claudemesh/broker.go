@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/claudemesh/claudemesh-go/broker"
+	"github.com/claudemesh/claudemesh-go/peer"
+	"github.com/claudemesh/claudemesh-go/profile"
+)
+
+// brokerOptions are the flags of broker.
+type brokerOptions struct {
+	data, listen, create  string
+	urls, behindProxy     []string
+	certFile, certKeyFile string
+	verbose, events       bool
+}
+
+func (a *app) brokerCommand() *cobra.Command {
+	var o brokerOptions
+	c := &cobra.Command{
+		Use:   "broker",
+		Short: "Run a broker, for a server",
+		Long: `Runs a broker and nothing else: no mesh is created, this machine is not enrolled.
+Its key and its database stand in one folder. At its first start it prints a token
+with which the first mesh can be created over the network.
+
+Beyond loopback it serves TLS: by certificate files, else by its own key, which
+every invite pins, so that no certificate authority is needed. Plain HTTP it serves
+only to a proxy that --behind-proxy names.`,
+		Example: `  claudemesh broker --data /var/lib/claudemesh --listen :7900 --url https://mesh.example.org:7900
+  claudemesh broker --data /var/lib/claudemesh --listen 127.0.0.1:7900 --url https://mesh.example.org --behind-proxy 127.0.0.1`,
+		Args: upTo(0),
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.broker(cmd.Context(), o) },
+	}
+	c.Flags().StringVar(&o.data, "data", "", "the folder of its key and database; default: broker in the profile's folder")
+	c.Flags().StringVar(&o.listen, "listen", net.JoinHostPort("127.0.0.1", defaultPort), "where to listen, HOST:PORT; :0 lets the system choose the port")
+	c.Flags().StringArrayVar(&o.urls, "url", nil, "a URL by which others reach it; can be given again")
+	c.Flags().StringArrayVar(&o.behindProxy, "behind-proxy", nil, "network of a proxy that serves TLS before it, 10.0.0.0/8; can be given again")
+	c.Flags().StringVar(&o.create, "create", "token", "who may create meshes over the network: token, or open for everybody")
+	c.Flags().StringVar(&o.certFile, "cert", "", "PEM file with the TLS certificate's chain")
+	c.Flags().StringVar(&o.certKeyFile, "cert-key", "", "PEM file with the certificate's key")
+	c.Flags().BoolVar(&o.events, "events", false, "print what happens: who, to whom, how big, never what")
+	c.Flags().BoolVarP(&o.verbose, "verbose", "v", false, "log more")
+	a.jsonFlag(c)
+	return c
+}
+
+// check makes the broker's options of the flags.
+func (o brokerOptions) check() (broker.Options, error) {
+	var out broker.Options
+	if err := errors.Join(checkListen(o.listen), checkURLs(o.urls)); err != nil {
+		return out, err
+	}
+	switch o.create {
+	case "token":
+	case "open":
+		out.OpenCreate = true
+	default:
+		return out, usagef("--create: %q is none, choose token or open", o.create)
+	}
+	if (o.certFile == "") != (o.certKeyFile == "") {
+		return out, usagef("--cert and --cert-key belong together")
+	}
+	var err error
+	if out.BehindProxy, err = prefixes(o.behindProxy); err != nil {
+		return out, err
+	}
+	if o.certFile != "" && len(out.BehindProxy) > 0 {
+		return out, usagef("--cert and --behind-proxy exclude each other: either this broker serves TLS, or the proxy does")
+	}
+	out.Dir, out.URLs, out.CertFile, out.KeyFile, out.Version = o.data, o.urls, o.certFile, o.certKeyFile, versionText()
+	out.Listen = []broker.Listen{{Addr: o.listen, Plain: len(out.BehindProxy) > 0, TLS: o.certFile != ""}}
+	return out, nil
+}
+
+func (a *app) broker(ctx context.Context, o brokerOptions) error {
+	options, err := o.check()
+	if err != nil {
+		return err
+	}
+	if options.Dir == "" {
+		prof, err := profile.Open(a.dir)
+		if err != nil {
+			return err
+		}
+		lock, err := prof.BrokerLock()
+		if errors.Is(err, profile.ErrHeld) {
+			return &failure{class: peer.ClassFailed, err: err,
+				sentence: "the broker of this profile runs already", hint: "Another one wants a folder of its own: claudemesh broker --data DIR"}
+		}
+		if err != nil {
+			return err
+		}
+		defer lock.Release()
+		options.Dir = prof.BrokerDir()
+	}
+	options.Logger = a.operatorLog(o.verbose)
+	s, err := serve(ctx, options, "broker")
+	if err != nil {
+		return err
+	}
+	feed := s.Events()
+	showing := make(chan struct{})
+	err = a.sayBroker(s, o)
+	go func() {
+		defer close(showing)
+		if o.events {
+			a.followEvents(feed)
+		}
+	}()
+	if err == nil {
+		err = <-s.ended
+	}
+	feed.Close()
+	<-showing
+	err = errors.Join(err, s.stop())
+	if err == nil || ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		a.ui.hint("Stopped. Nothing is lost.")
+		return nil
+	}
+	return err
+}
+
+// brokerJSON is what broker writes first with --json.
+type brokerJSON struct {
+	Event string   `json:"event"` // "ready"
+	URLs  []string `json:"urls"`
+	Key   string   `json:"key"`
+	Token string   `json:"token,omitempty"`
+}
+
+// sayBroker says where the broker is reached and how its first mesh is made.
+func (a *app) sayBroker(s *serving, o brokerOptions) error {
+	urls, public := shownURLs(s.URLs())
+	if len(urls) == 0 {
+		return errors.New("the broker listens nowhere that can be dialled")
+	}
+	if a.json {
+		return a.ui.json(brokerJSON{"ready", urls, s.Key().String(), s.Token()})
+	}
+	note := "reachable from this machine only"
+	switch {
+	case len(o.behindProxy) > 0:
+		note = "plain HTTP at " + o.listen + ", for the proxy only"
+	case o.certFile != "":
+		note = "TLS by " + home(o.certFile)
+	case public && strings.HasPrefix(urls[0], "https://"):
+		note = "TLS with this broker's own key; every invite pins it"
+	}
+	for i, u := range urls {
+		if i > 0 {
+			if err := a.ui.fact("", u, ""); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := a.ui.fact("broker", u, note); err != nil {
+			return err
+		}
+	}
+	if token := s.Token(); token != "" {
+		a.ui.hint("To create the first mesh (works once, one hour):")
+		a.ui.hint("  claudemesh mesh create NAME --broker %s --token -", urls[0])
+		return a.ui.fact("Token", token, "")
+	}
+	return nil
+}

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"syscall"
+
+	"github.com/claudemesh/claudemesh-go/peer"
+)
+
+// failure is an error of the command line itself: one sentence, what to do
+// about it, and the exit code.
+type failure struct {
+	class    peer.Class
+	sentence string
+	hint     string // second line; "" for none
+	err      error  // what led to it, may be nil
+}
+
+func (f *failure) Error() string     { return f.sentence }
+func (f *failure) Unwrap() error     { return f.err }
+func (f *failure) Class() peer.Class { return f.class }
+
+// usagef says that the command was called wrongly.
+func usagef(format string, args ...any) error {
+	return &failure{class: peer.ClassUsage, sentence: fmt.Sprintf(format, args...)}
+}
+
+// asUsage makes wrong usage of whatever the flag parser said.
+func asUsage(err error) error {
+	var f *failure
+	if errors.As(err, &f) {
+		return err
+	}
+	return &failure{class: peer.ClassUsage, sentence: err.Error(), hint: "Try: claudemesh help", err: err}
+}
+
+// errSilent ends a command with an exit code when all was said already.
+type errSilent struct{ class peer.Class }
+
+func (e errSilent) Error() string     { return "" }
+func (e errSilent) Class() peer.Class { return e.class }
+
+// report says in one sentence what went wrong, in the next line what to do, and
+// returns the exit code.
+func (a *app) report(err error) int {
+	if err == nil {
+		return 0
+	}
+	err = explain(err)
+	if text := err.Error(); text != "" {
+		a.ui.hint("%s", plain(text))
+	}
+	if hint := hintFor(err); hint != "" {
+		a.ui.hint("%s", hint)
+	}
+	return int(peer.ClassOf(err))
+}
+
+// explain turns what the operating system says into a sentence for people. What
+// has one already, it returns as it is.
+func explain(err error) error {
+	var known interface{ Class() peer.Class }
+	if errors.As(err, &known) {
+		return err
+	}
+	var path *fs.PathError
+	switch {
+	case errors.Is(err, context.Canceled):
+		return &failure{class: peer.ClassFailed, sentence: "stopped", err: err}
+	case errors.Is(err, syscall.ENOSPC):
+		return &failure{class: peer.ClassFailed, err: err, hint: "Make room and run it again.",
+			sentence: "the disk is full: what was acknowledged is safe, nothing else was changed"}
+	case errors.Is(err, syscall.EROFS):
+		return &failure{class: peer.ClassFailed, err: err,
+			sentence: "the disk is read-only: " + err.Error()}
+	case errors.Is(err, syscall.EPIPE):
+		// Whoever reads standard output has gone (head, a pager): no news for him.
+		return errSilent{peer.ClassFailed}
+	case errors.Is(err, os.ErrPermission) && errors.As(err, &path):
+		return &failure{class: peer.ClassFailed, err: err,
+			sentence: fmt.Sprintf("may not %s %s: it belongs to somebody else, or its mode forbids it", path.Op, home(path.Path))}
+	}
+	return err
+}
+
+// hintFor says what to do about an error, where there is something to do.
+func hintFor(err error) string {
+	var own *failure
+	if errors.As(err, &own) {
+		return own.hint
+	}
+	var unreachable *peer.NotReachableError
+	var waiting *peer.WaitingError
+	switch {
+	case errors.As(err, &unreachable):
+		return "Try: claudemesh doctor"
+	case errors.As(err, &waiting):
+		return ""
+	case errors.Is(err, peer.ErrNoOwnerKey):
+		return ""
+	}
+	return ""
+}

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"flag"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+var update = flag.Bool("update", false, "write what the commands print into the scripts' golden files")
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"claudemesh": main})
+}
+
+// TestScript runs the real commands as a user types them, against a real broker
+// on a real socket. Beside testscript's own commands the scripts have
+// those of script_test.go.
+func TestScript(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		UpdateScripts:       *update,
+		RequireExplicitExec: false,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			// No network but loopback is named anywhere, and the time zone is the
+			// same for whoever runs this.
+			env.Setenv("TZ", "UTC")
+			env.Values[backgroundKey{}] = &background{running: map[string]*process{}}
+			return as(env.Setenv, env.WorkDir, "nobody")
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"as":     cmdAs,
+			"start":  cmdStart,
+			"await":  cmdAwait,
+			"end":    cmdEnd,
+			"said":   cmdSaid,
+			"exits":  cmdExits,
+			"save":   cmdSave,
+			"isjson": cmdIsJSON,
+		},
+	})
+}

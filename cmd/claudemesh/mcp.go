@@ -1,0 +1,24 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/claudemesh/claudemesh-go/agent"
+)
+
+func (a *app) mcpCommand() *cobra.Command {
+	var verbose bool
+	c := &cobra.Command{
+		Use:   "mcp",
+		Short: "Serve an agent: MCP over standard input and output",
+		Long: `Serves one session of an agent over standard input and output, by the Model Context
+Protocol. An agent's program starts it; it lives and dies with that session.`,
+		Example: "  " + agentSetup,
+		Args:    upTo(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return agent.Run(cmd.Context(), agent.Options{Dir: a.dir, Version: versionText(), Logger: a.operatorLog(verbose)})
+		},
+	}
+	c.Flags().BoolVarP(&verbose, "verbose", "v", false, "log more to standard error")
+	return c
+}

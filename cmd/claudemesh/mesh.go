@@ -1,0 +1,258 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/claudemesh/claudemesh-go/keys"
+	"github.com/claudemesh/claudemesh-go/peer"
+	"github.com/claudemesh/claudemesh-go/profile"
+	"github.com/claudemesh/claudemesh-go/wire"
+)
+
+func (a *app) meshCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "mesh",
+		Short: "Create, list and choose meshes; keep the owner's key",
+		Args:  upTo(0),
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	c.AddCommand(a.meshCreateCommand(), a.meshListCommand(), a.meshUseCommand(), a.ownerKeyCommand())
+	return c
+}
+
+func (a *app) meshCreateCommand() *cobra.Command {
+	var o peer.CreateOptions
+	c := &cobra.Command{
+		Use:   "create NAME",
+		Short: "Create a mesh, which you own",
+		Long: `Creates a mesh on a broker: an owner's key, a recovery key in a file of its own,
+and this machine as its first peer. A broker that others can reach wants the token
+that it printed at its first start; --token - asks for it, hidden.
+
+Without --broker it is the one that claudemesh up runs on this machine.`,
+		Example: `  claudemesh mesh create acme --broker https://mesh.example.org --token -
+  claudemesh mesh create second`,
+		Args: exactly("the mesh's name"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Name = args[0]
+			return a.createMesh(cmd.Context(), o)
+		},
+	}
+	c.Flags().StringVar(&o.Broker, "broker", "", "the broker's URL")
+	c.Flags().StringVar(&o.Token, "token", "", "the broker's one-time token; - asks for it, hidden, or reads standard input")
+	c.Flags().StringVar(&o.User, "name", "", "your name in the mesh; default: your login name")
+	c.Flags().StringVar(&o.Device, "device", "", "this machine's name; default: its host name")
+	a.jsonFlag(c)
+	return c
+}
+
+func (a *app) createMesh(ctx context.Context, o peer.CreateOptions) error {
+	o.Dir, o.Client = a.dir, clientName()
+	host := ""
+	if o.Broker == "" {
+		socket, urls, err := a.ownBroker(ctx)
+		if err != nil {
+			return err
+		}
+		o.Broker, o.URLs, host = "unix:"+socket, urls, "this machine"
+	}
+	if o.Token == "-" {
+		token, err := a.ui.secret("Token")
+		if err != nil {
+			return err
+		}
+		if token == "" {
+			return usagef("no token was given; the broker printed it at its first start")
+		}
+		o.Token = token
+	}
+	created, err := peer.CreateMesh(ctx, o)
+	if err != nil {
+		return err
+	}
+	if host == "" {
+		host = hostOf(o.Broker)
+	}
+	return a.showCreated(created, host)
+}
+
+// ownBroker finds the broker that claudemesh up runs on this machine: its
+// socket, and where members dial it.
+func (a *app) ownBroker(ctx context.Context) (socket string, urls []string, err error) {
+	nowhere := usagef("say on which broker: --broker URL; claudemesh up starts one on this machine")
+	prof, err := profile.Open(a.dir)
+	if err != nil {
+		return "", nil, err
+	}
+	if _, err := os.Stat(prof.BrokerSocket()); err != nil {
+		return "", nil, nowhere
+	}
+	urls, err = readURLs(ctx, prof)
+	if err != nil || len(urls) == 0 {
+		return "", nil, nowhere
+	}
+	return prof.BrokerSocket(), urls, nil
+}
+
+// hostOf is the host that a URL names.
+func hostOf(text string) string {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" {
+		return text
+	}
+	return u.Hostname()
+}
+
+// createdJSON is a new mesh in JSON.
+type createdJSON struct {
+	Mesh     string `json:"mesh"`
+	Address  string `json:"address"`
+	Recovery string `json:"recovery"` // path of the file with the recovery key
+}
+
+func (a *app) showCreated(created *peer.Created, host string) error {
+	if a.json {
+		return a.ui.json(createdJSON{created.Mesh.Alias, created.Mesh.Address, created.RecoveryFile})
+	}
+	if err := a.ui.fact("mesh", created.Mesh.Alias, fmt.Sprintf("created on %s; you own it, as %s", host, created.Mesh.Address)); err != nil {
+		return err
+	}
+	if err := a.showRecovery(created.RecoveryFile); err != nil {
+		return err
+	}
+	a.ui.hint("Next:    claudemesh invite")
+	return nil
+}
+
+// showRecovery says where the recovery key is, and why it should not stay there.
+func (a *app) showRecovery(path string) error {
+	return a.ui.fact("recovery", home(path), "take it off this machine; it is the way back if the owner key is stolen")
+}
+
+func (a *app) meshListCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "list",
+		Short: "List the meshes of this machine",
+		Args:  upTo(0),
+		RunE: func(*cobra.Command, []string) error {
+			meshes, err := peer.Meshes(a.dir)
+			if err != nil {
+				return err
+			}
+			return a.showMeshes(meshes)
+		},
+	}
+	a.jsonFlag(c)
+	return c
+}
+
+// meshJSON is a mesh of this profile in JSON.
+type meshJSON struct {
+	Mesh    string   `json:"mesh"` // its name here
+	ID      string   `json:"id"`
+	Address string   `json:"address"`
+	URLs    []string `json:"urls"`
+	Default bool     `json:"default"`
+	Owner   bool     `json:"owner"` // the owner's key is on this machine
+	Pending bool     `json:"pending"`
+}
+
+func (a *app) showMeshes(meshes []peer.MeshInfo) error {
+	if a.json {
+		list := make([]meshJSON, 0, len(meshes))
+		for _, m := range meshes {
+			list = append(list, meshJSON{m.Alias, m.ID.String(), m.Address, append([]string{}, m.URLs...), m.Default, m.Owner, m.Pending})
+		}
+		return a.ui.json(list)
+	}
+	if len(meshes) == 0 {
+		a.ui.hint("%v", peer.ErrNoMesh)
+		return nil
+	}
+	var t table
+	for _, m := range meshes {
+		t.row(m.Alias, m.Host, "as "+m.Address, meshNotes(m, len(meshes) > 1))
+	}
+	return t.write(a.ui)
+}
+
+func meshNotes(m peer.MeshInfo, several bool) string {
+	var notes []string
+	if m.Default && several {
+		notes = append(notes, "default")
+	}
+	if m.Owner {
+		notes = append(notes, "owner's key here")
+	}
+	if m.Pending {
+		notes = append(notes, "waits for a yes")
+	}
+	if m.Name != "" && m.Name != m.Alias {
+		notes = append(notes, "calls itself "+m.Name)
+	}
+	return strings.Join(notes, ", ")
+}
+
+func (a *app) meshUseCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "use MESH",
+		Short: "Choose the mesh that is meant where none is named",
+		Args:  exactly("the mesh's name"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if err := peer.UseMesh(a.dir, args[0]); err != nil {
+				return err
+			}
+			return a.say(map[string]string{"mesh": args[0]}, "default", "%s is meant where no mesh is named", args[0])
+		},
+		ValidArgsFunction: a.completeFirstMesh,
+	}
+	a.jsonFlag(c)
+	return c
+}
+
+// readURLs asks the broker behind the socket of this profile for its key, and
+// returns where the members of a mesh of this profile dial that broker.
+func readURLs(ctx context.Context, prof *profile.Profile) ([]string, error) {
+	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", prof.BrokerSocket())
+		},
+		DisableKeepAlives: true,
+	}}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+wire.PathHealth, nil)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := client.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	var health struct {
+		Broker keys.Public `json:"broker"`
+	}
+	if err := json.NewDecoder(io.LimitReader(answer.Body, 64<<10)).Decode(&health); err != nil {
+		return nil, err
+	}
+	config, err := prof.Config()
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range config.Meshes {
+		if len(m.Brokers) > 0 && m.Brokers[0].Key == health.Broker {
+			return m.Brokers[0].URLs, nil
+		}
+	}
+	return nil, nil
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// app is what all commands share: where to write, and the flags that every
+// command understands.
+type app struct {
+	ui   *ui
+	dir  string // the profile's folder; "" is the default one
+	mesh string // --mesh
+	json bool   // --json, where a command has it
+
+	// started is set once a command's own code runs: an error before that is
+	// wrong usage.
+	started bool
+}
+
+// run is the whole program: it runs the command that args name and returns the
+// exit code.
+func run(ctx context.Context, args []string, u *ui) int {
+	a := &app{ui: u, dir: os.Getenv("CLAUDEMESH_CONFIG_DIR")}
+	root := a.root()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err != nil && !a.started {
+		err = asUsage(err)
+	}
+	return a.report(err)
+}
+
+// root builds the tree of commands.
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "claudemesh",
+		Short: "Coding agents find each other and talk, end-to-end encrypted",
+		Long: `Coding agents' sessions find each other and talk: on one machine, between
+machines, people and programs of different makers. The broker between them sees
+only ciphertext.
+
+Start:  claudemesh demo     see it in ten seconds, nothing is kept
+        claudemesh up       a mesh and its broker on this machine
+        claudemesh join     come in by an invite link`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		PersistentPreRun: func(*cobra.Command, []string) {
+			a.started = true
+		},
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetIn(a.ui.in)
+	root.SetOut(a.ui.out)
+	root.SetErr(a.ui.err)
+	root.PersistentFlags().StringVarP(&a.mesh, "mesh", "m", "", "the mesh, by its name here; default: the one chosen by mesh use")
+	_ = root.RegisterFlagCompletionFunc("mesh", a.completeMesh)
+
+	root.AddGroup(
+		&cobra.Group{ID: groupStart, Title: "Start:"},
+		&cobra.Group{ID: groupTalk, Title: "Talk:"},
+		&cobra.Group{ID: groupMembers, Title: "Who belongs:"},
+		&cobra.Group{ID: groupLook, Title: "Look after it:"},
+	)
+	cobra.EnableCommandSorting = false // in the order in which one needs them
+	for group, commands := range map[string][]*cobra.Command{
+		groupStart:   {a.demoCommand(), a.upCommand(), a.joinCommand(), a.mcpCommand(), a.brokerCommand()},
+		groupTalk:    {a.sendCommand(), a.inboxCommand(), a.peersCommand(), a.messageCommand(), a.statusCommand(), a.summaryCommand()},
+		groupMembers: {a.meshCommand(), a.inviteCommand(), a.invitesCommand(), a.admitCommand(), a.verifyCommand(), a.revokeCommand(), a.leaveCommand()},
+		groupLook:    {a.whoamiCommand(), a.doctorCommand(), a.versionCommand()},
+	} {
+		for _, c := range commands {
+			c.GroupID = group
+			root.AddCommand(c)
+		}
+	}
+	root.SetHelpCommandGroupID(groupLook)
+	root.SetCompletionCommandGroupID(groupLook)
+	root.InitDefaultCompletionCmd()
+	return root
+}
+
+// The groups in which the help shows the commands.
+const (
+	groupStart   = "start"
+	groupTalk    = "talk"
+	groupMembers = "members"
+	groupLook    = "look"
+)
+
+// exactly wants n arguments, and says which are missing.
+func exactly(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) < len(names):
+			return usagef("%s is missing: %s", strings.Join(names[len(args):], " and "), cmd.UseLine())
+		case len(args) > len(names):
+			return usagef("%q is one word too many: %s", args[len(names)], cmd.UseLine())
+		}
+		return nil
+	}
+}
+
+// upTo wants n arguments at most.
+func upTo(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > n {
+			return usagef("%q is one word too many: %s", args[n], cmd.UseLine())
+		}
+		return nil
+	}
+}
+
+// jsonFlag gives a command --json.
+func (a *app) jsonFlag(c *cobra.Command) {
+	c.Flags().BoolVar(&a.json, "json", false, "write JSON, and nothing else, to standard output")
+}

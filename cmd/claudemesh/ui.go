@@ -1,0 +1,187 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/term"
+)
+
+// ui is where a command reads and writes. Results go to out, what a script does
+// not want (progress, hints, questions) to err.
+type ui struct {
+	in  *os.File
+	out io.Writer
+	err io.Writer
+
+	mu    sync.Mutex // guards whole lines of out and err: events arrive from other goroutines
+	input *bufio.Reader
+}
+
+func newUI(in, out, err *os.File) *ui {
+	return &ui{in: in, out: out, err: err, input: bufio.NewReader(in)}
+}
+
+// result writes one line of the result. The error is that of standard output: a
+// message whose line could not be written was not shown.
+func (u *ui) result(format string, args ...any) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	_, err := fmt.Fprintf(u.out, format+"\n", args...)
+	return err
+}
+
+// fact writes one line of the result in three columns: what, its name, a word
+// about it.
+func (u *ui) fact(label, value, note string) error {
+	if note == "" {
+		return u.result("%-8s %s", label, value)
+	}
+	return u.result("%-8s %-15s   %s", label, value, note)
+}
+
+// hint writes a line for the person at the terminal: what happened on the way,
+// or what to do next.
+func (u *ui) hint(format string, args ...any) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	fmt.Fprintf(u.err, format+"\n", args...)
+}
+
+// json writes v as one line of JSON, the only thing that a command with --json
+// writes to standard output.
+func (u *ui) json(v any) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	enc := json.NewEncoder(u.out)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+// interactive says whether somebody sits at standard input.
+func (u *ui) interactive() bool { return term.IsTerminal(int(u.in.Fd())) }
+
+// secret reads a secret: hidden, after a prompt, from a terminal; else the first
+// line of standard input. Secrets are never required as an argument, since every
+// user of a machine can read the arguments of every process.
+func (u *ui) secret(prompt string) (string, error) {
+	if !u.interactive() {
+		return u.line()
+	}
+	u.mu.Lock()
+	fmt.Fprintf(u.err, "%s: ", prompt)
+	u.mu.Unlock()
+	text, err := term.ReadPassword(int(u.in.Fd()))
+	u.hint("")
+	if err != nil {
+		return "", fmt.Errorf("read the hidden answer: %w", err)
+	}
+	return strings.TrimSpace(string(text)), nil
+}
+
+// confirm asks a question that is answered by yes or no; no is the default.
+func (u *ui) confirm(question string) (bool, error) {
+	u.mu.Lock()
+	fmt.Fprintf(u.err, "%s [y/N] ", question)
+	u.mu.Unlock()
+	answer, err := u.line()
+	if !u.interactive() {
+		u.hint("") // the answer was not echoed, so its line end is missing
+	}
+	if err != nil {
+		return false, err
+	}
+	switch strings.ToLower(answer) {
+	case "y", "yes":
+		return true, nil
+	}
+	return false, nil
+}
+
+// line reads one line of standard input, without blanks around it.
+func (u *ui) line() (string, error) {
+	text, err := u.input.ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", fmt.Errorf("read standard input: %w", err)
+	}
+	return strings.TrimSpace(text), nil
+}
+
+// all reads standard input to its end, but no more than limit bytes and one.
+func (u *ui) all(limit int64) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(u.input, limit+1))
+	if err != nil {
+		return nil, fmt.Errorf("read standard input: %w", err)
+	}
+	return data, nil
+}
+
+// plain makes text that somebody else wrote fit for a terminal: control
+// characters, which could move the cursor or colour what follows, and characters
+// that turn the direction of writing are shown as their code. Line ends and tabs
+// stay.
+func plain(text string) string {
+	safe := func(r rune) bool {
+		switch {
+		case r == '\n' || r == '\t':
+			return true
+		case r == utf8.RuneError, unicode.IsControl(r):
+			return false
+		case r == '\u2028' || r == '\u2029':
+			return false
+		case r == '\u200e' || r == '\u200f' || r == '\u061c':
+			return false
+		}
+		return !(r >= '\u202a' && r <= '\u202e') && !(r >= '\u2066' && r <= '\u2069')
+	}
+	if strings.IndexFunc(text, func(r rune) bool { return !safe(r) }) < 0 {
+		return text
+	}
+	var b strings.Builder
+	for _, r := range text {
+		switch {
+		case safe(r):
+			b.WriteRune(r)
+		case r < 0x100:
+			fmt.Fprintf(&b, `\x%02x`, r)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	return b.String()
+}
+
+// plainLine is plain for a place where only one line fits.
+func plainLine(text string) string {
+	return strings.Join(strings.Fields(plain(text)), " ")
+}
+
+// home shortens a path below the user's home folder to one that starts with ~.
+func home(path string) string {
+	dir, err := os.UserHomeDir()
+	if err != nil || dir == "" {
+		return path
+	}
+	rest, err := filepath.Rel(dir, path)
+	if err != nil || rest == ".." || strings.HasPrefix(rest, ".."+string(filepath.Separator)) {
+		return path
+	}
+	return filepath.Join("~", rest)
+}
+
+// plural writes a number and its noun: 1 message, 2 messages.
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

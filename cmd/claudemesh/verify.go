@@ -1,0 +1,90 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/claudemesh/claudemesh-go/peer"
+)
+
+func (a *app) verifyCommand() *cobra.Command {
+	var remove bool
+	c := &cobra.Command{
+		Use:   "verify USER [NUMBER]",
+		Short: "Compare safety numbers with somebody",
+		Long: `Shows the number that you and USER have in common. Both see the same 60 digits if
+there is nobody between you: compare them on the phone. With NUMBER it compares
+them for you and marks USER as verified.`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usagef("whom is missing: %s", cmd.UseLine())
+			}
+			return nil // a number may be typed in groups
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx := cmd.Context()
+			return a.with(ctx, peer.Nothing, func(p *peer.Peer) error {
+				unreachable := online(ctx, p)
+				if peer.ClassOf(unreachable) == peer.ClassRefused {
+					return unreachable
+				}
+				if remove {
+					if err := p.SetVerified(ctx, args[0], false); err != nil {
+						return err
+					}
+				}
+				safety, err := p.Verify(ctx, args[0])
+				if err != nil {
+					return err
+				}
+				if given := digits(strings.Join(args[1:], "")); len(args) > 1 {
+					if given != digits(safety.Number) {
+						return &failure{class: peer.ClassRefused,
+							sentence: fmt.Sprintf("these are not the same numbers: do not trust %s before you know why", safety.User),
+							hint:     "Yours: " + safety.Number}
+					}
+					if err := p.SetVerified(ctx, safety.User, true); err != nil {
+						return err
+					}
+					safety.Verified = true
+				}
+				return a.showSafety(safety)
+			})
+		},
+		ValidArgsFunction: a.completeAddress,
+	}
+	c.Flags().BoolVar(&remove, "clear", false, "take the mark away")
+	a.jsonFlag(c)
+	return c
+}
+
+// digits leaves nothing of a text but its digits.
+func digits(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < '0' || r > '9' {
+			return -1
+		}
+		return r
+	}, text)
+}
+
+func (a *app) showSafety(s peer.Safety) error {
+	if a.json {
+		return a.ui.json(struct {
+			User     string   `json:"user"`
+			Number   string   `json:"number"`
+			Devices  []string `json:"devices"`
+			Verified bool     `json:"verified"`
+		}{s.User, s.Number, orNone(s.Devices), s.Verified})
+	}
+	if err := a.ui.result("%s", s.Number); err != nil {
+		return err
+	}
+	if s.Verified {
+		return a.ui.result("%-8s %s (%s)", "verified", s.User, strings.Join(s.Devices, ", "))
+	}
+	a.ui.hint("%s must see the same: claudemesh verify YOU. Then: claudemesh verify %s NUMBER", s.User, s.User)
+	return nil
+}

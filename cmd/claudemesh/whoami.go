@@ -1,0 +1,68 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/claudemesh/claudemesh-go/peer"
+)
+
+func (a *app) whoamiCommand() *cobra.Command {
+	var verbose bool
+	c := &cobra.Command{
+		Use:   "whoami",
+		Short: "Say who you are in the mesh",
+		Args:  upTo(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.offline(cmd.Context(), func(p *peer.Peer) error {
+				self := p.Self()
+				address := self.User + "@" + self.Device
+				if a.json {
+					return a.ui.json(struct {
+						Mesh    string `json:"mesh"`
+						Address string `json:"address"`
+						Key     string `json:"key"`
+					}{self.MeshName, address, self.Key.String()})
+				}
+				notes := []string{rankWord(self.Rank)}
+				if self.Owner {
+					notes = append(notes, "owner's key here")
+				}
+				if err := a.ui.result("%s in %s on %s (%s)", address, self.MeshName, strings.Join(hosts(self), ", "), strings.Join(notes, ", ")); err != nil {
+					return err
+				}
+				if verbose {
+					if err := a.ui.result("%-8s %s", "key", self.Key); err != nil {
+						return err
+					}
+					return a.ui.result("%-8s %s", "mesh id", self.Mesh)
+				}
+				return nil
+			})
+		},
+	}
+	c.Flags().BoolVarP(&verbose, "verbose", "v", false, "show the key and the mesh's id, too")
+	a.jsonFlag(c)
+	return c
+}
+
+func hosts(self peer.Self) []string {
+	if len(self.Hosts) == 0 {
+		return []string{"this machine"}
+	}
+	return self.Hosts
+}
+
+// rankWord is a rank in words.
+func rankWord(rank int) string {
+	switch rank {
+	case 0:
+		return "waits for a yes"
+	case 2:
+		return "admin"
+	case 3:
+		return "owner"
+	}
+	return "member"
+}
