@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"github.com/claudemesh/claudemesh-go/peer"
+	"github.com/claudemesh/claudemesh-go/profile"
 )
 
 // failure is an error of the command line itself: one sentence, what to do
@@ -71,7 +72,7 @@ func explain(err error) error {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return &failure{class: peer.ClassFailed, sentence: "stopped", err: err}
-	case errors.Is(err, syscall.ENOSPC):
+	case errors.Is(err, profile.ErrFull), errors.Is(err, syscall.ENOSPC):
 		return &failure{class: peer.ClassFailed, err: err, hint: "Make room and run it again.",
 			sentence: "the disk is full: what was acknowledged is safe, nothing else was changed"}
 	case errors.Is(err, syscall.EROFS):

@@ -33,6 +33,7 @@ func TestScript(t *testing.T) {
 			"as":     cmdAs,
 			"start":  cmdStart,
 			"await":  cmdAwait,
+			"tell":   cmdTell,
 			"end":    cmdEnd,
 			"said":   cmdSaid,
 			"exits":  cmdExits,

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -51,8 +52,9 @@ type backgroundKey struct{}
 
 // process is a command in the background.
 type process struct {
-	cmd  *exec.Cmd
-	done chan struct{} // closed once it ended
+	cmd   *exec.Cmd
+	stdin io.WriteCloser // stays open until the command ends
+	done  chan struct{}  // closed once it ended
 
 	mu      sync.Mutex // guards the following
 	output  bytes.Buffer
@@ -86,6 +88,8 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 	p.cmd.Stdout, p.cmd.Stderr = p, p
 	p.cmd.Dir = ts.MkAbs(".")
 	p.cmd.Env = environ(ts)
+	p.stdin, err = p.cmd.StdinPipe()
+	ts.Check(err)
 	ts.Check(p.cmd.Start())
 	all := ts.Value(backgroundKey{}).(*background)
 	all.running[args[0]] = p
@@ -180,11 +184,21 @@ func cmdSaid(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// end NAME [kill|CODE]: ends a command by Ctrl-C and wants it to exit with 0 or
-// with CODE; or kills it, as power cuts and users do.
+// tell NAME FILE: writes the file to the command's standard input.
+func cmdTell(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: tell NAME FILE")
+	}
+	_, err := io.WriteString(running(ts, args[0]).stdin, ts.ReadFile(args[1]))
+	ts.Check(err)
+}
+
+// end NAME [kill|eof|CODE]: ends a command by Ctrl-C and wants it to exit with 0
+// or with CODE; or by the end of its standard input; or kills it, as power cuts
+// and users do.
 func cmdEnd(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 {
-		ts.Fatalf("usage: end NAME [kill|CODE]")
+		ts.Fatalf("usage: end NAME [kill|eof|CODE]")
 	}
 	p := running(ts, args[0])
 	if len(args) == 2 && args[1] == "kill" {
@@ -193,12 +207,17 @@ func cmdEnd(ts *testscript.TestScript, neg bool, args []string) {
 		return
 	}
 	want := 0
-	if len(args) == 2 {
-		var err error
-		want, err = strconv.Atoi(args[1])
-		ts.Check(err)
+	switch {
+	case len(args) == 2 && args[1] == "eof":
+		ts.Check(p.stdin.Close())
+	default:
+		if len(args) == 2 {
+			var err error
+			want, err = strconv.Atoi(args[1])
+			ts.Check(err)
+		}
+		_ = p.cmd.Process.Signal(os.Interrupt)
 	}
-	_ = p.cmd.Process.Signal(os.Interrupt)
 	select {
 	case <-p.done:
 	case <-time.After(awaitLimit):
