@@ -5,8 +5,6 @@ import (
 	"github.com/claudemesh/claudemesh-go/wire"
 )
 
-type queue struct{}
-
 // BrokerOptions is what a [Broker] starts from.
 type BrokerOptions struct {
 	// Limits of this broker; zero fields mean wire's constants.
@@ -24,110 +22,228 @@ type BrokerOptions struct {
 // senders what became of it. Each method is an event; afterwards the caller
 // carries out [Broker.Effects].
 type Broker struct {
-	effects []Effect
+	now      int64
+	limit    int // messages waiting for one recipient
+	effects  []Effect
+	handed   bool // the effects were given out
+	conns    map[Conn]*connState
+	peers    map[keys.Public]*peerState
+	users    map[string]*userState
+	known    map[messageKey]*message
+	ring     ring
+	saving   []saving // asked for and not answered, from head on
+	head     int
+	seq      uint64
+	grace    int             // items whose commit waits
+	due      [8][]*peerState // by the millisecond, modulo 8
+	ticked   int64           // buckets up to here were looked at
+	waiting  int             // messages that wait, of all recipients
+	sweepAt  int64           // when the store is searched for what expired
+	sweeping bool            // it is being searched
+	oldAt    int64           // when claims and outcomes are swept
+	retryAt  int64           // when what failed is fetched again; 0: nothing did
+	retry    []*Fetch
+	groups   []*group // with something out that was not claimed
+	groupsAt int64    // when the first of them is due
+	freed    []*group // whose devices may be handed something now
+	draining bool
 }
 
+type messageKey struct {
+	from *peerState
+	id   keys.MessageID
+}
+
+// saving is an EffectSave or EffectClaim that was not answered.
+type saving struct {
+	seq   uint64
+	item  *item
+	claim *connState // EffectClaim: who claims
+}
+
+const (
+	sweepEvery = 60_000    // ms between two searches for what expired
+	oldEvery   = 3_600_000 // ms between two sweeps of claims and outcomes
+	retryAfter = 1_000     // ms after which a failed fetch is asked again
+	pageRows   = 1_000     // rows of one fetch at most
+)
+
 // NewBroker starts a mesh's machine at a time. Nothing is connected.
-func NewBroker(now int64, o BrokerOptions) *Broker { return &Broker{} }
+func NewBroker(now int64, o BrokerOptions) *Broker {
+	b := &Broker{
+		now:      now,
+		limit:    o.Limits.Waiting,
+		conns:    map[Conn]*connState{},
+		peers:    map[keys.Public]*peerState{},
+		users:    map[string]*userState{},
+		known:    map[messageKey]*message{},
+		ticked:   now,
+		sweepAt:  now + sweepEvery,
+		oldAt:    now + sweepEvery,
+		groupsAt: noTime,
+	}
+	if b.limit <= 0 {
+		b.limit = wire.MaxWaiting
+	}
+	for i := range o.Backlog {
+		l := &o.Backlog[i]
+		p := b.peer(l.To)
+		p.last, p.waiting, p.stored = l.Last, l.Messages, l.Receipts
+		b.waiting += l.Messages
+		if l.Receipts > 0 {
+			p.queues[LaneReceipt].from = 0
+		}
+		for lane := range LaneReceipt {
+			if l.Messages > 0 {
+				p.queues[lane].from, p.queues[lane].skipped = 0, lane.One()
+			}
+		}
+	}
+	for _, key := range o.Outcomes {
+		b.peer(key).outcomes = true
+	}
+	for _, key := range o.Revoked {
+		b.peer(key).revoked = true
+	}
+	return b
+}
 
 // Effects returns what is to be done since the last call. The slice is used
 // again by the next event.
-func (b *Broker) Effects() []Effect { return b.effects }
+func (b *Broker) Effects() []Effect {
+	b.handed = true
+	return b.effects
+}
+
+// emit appends an effect.
+func (b *Broker) emit(e Effect) { b.effects = append(b.effects, e) }
+
+// event starts an event: time never goes back, and effects that were given out
+// make room.
+func (b *Broker) event(now int64) {
+	b.now = max(b.now, now)
+	if b.grace == 0 {
+		b.ticked = b.now
+	}
+	if b.handed {
+		clear(b.effects)
+		b.effects, b.handed = b.effects[:0], false
+	}
+}
+
+func (b *Broker) peer(key keys.Public) *peerState {
+	p := b.peers[key]
+	if p == nil {
+		p = &peerState{key: key, took: 20}
+		for lane := range lanes {
+			p.queues[lane] = newQueue(p, lane, nil)
+		}
+		b.peers[key] = p
+	}
+	return p
+}
 
 // Next tells when Tick has to be called at the latest, Unix ms; 0: never.
-func (b *Broker) Next() int64 { return 0 }
+func (b *Broker) Next() int64 {
+	next := min(b.sweepAt, b.oldAt)
+	if b.retryAt > 0 {
+		next = min(next, b.retryAt)
+	}
+	if len(b.groups) > 0 {
+		next = min(next, b.groupsAt)
+	}
+	if b.grace > 0 {
+		for t := b.ticked + 1; t <= b.ticked+int64(len(b.due)); t++ {
+			if len(b.due[t%int64(len(b.due))]) > 0 {
+				return min(next, t)
+			}
+		}
+	}
+	return next
+}
 
 // Tick lets time pass.
-func (b *Broker) Tick(now int64) {}
-
-// Connection is a peer's session that said hello.
-type Connection struct {
-	Conn     Conn
-	Peer     keys.Public
-	User     string // the peer's user, whose devices share messages with One
-	Session  keys.SessionID
-	Receives wire.Receives
+func (b *Broker) Tick(now int64) {
+	b.event(now)
+	b.tickGrace()
+	b.tickGroups()
+	if b.retryAt > 0 && b.now >= b.retryAt {
+		again := b.retry
+		b.retryAt, b.retry = 0, nil
+		for _, f := range again {
+			b.refetch(f)
+		}
+	}
+	if b.now >= b.sweepAt {
+		b.sweepAt = b.now + sweepEvery
+		if b.waiting > 0 && !b.sweeping {
+			b.sweeping = true
+			b.emit(Effect{Kind: EffectFetch, Fetch: &Fetch{Kind: FetchExpired, Time: b.now, Limit: pageRows}})
+		}
+		b.forget()
+	}
+	if b.now >= b.oldAt {
+		b.oldAt = b.now + oldEvery
+		b.emit(Effect{Kind: EffectSweep, Time: b.now})
+	}
 }
-
-// Connect is a hello that was accepted. An older connection of the same
-// session has to be disconnected before.
-func (b *Broker) Connect(now int64, c Connection) {}
-
-// Disconnect is the end of a connection, of whatever side.
-func (b *Broker) Disconnect(now int64, c Conn) {}
-
-// Active says that the session of a connection is in use (it turned to
-// working); a message that was sent says so too. What is for any session or
-// any device goes to the last active one.
-func (b *Broker) Active(now int64, c Conn) {}
-
-// Send is a send frame from a connection. Its recipients are members now, and
-// with One devices of one user; the caller refuses others itself. Sealed and
-// the boxes are kept, To is not.
-type Send struct {
-	Conn     Conn
-	ID       keys.MessageID
-	Class    wire.Class
-	Priority wire.Priority
-	One      bool
-	User     string // with One: whose devices the recipients are
-	Expires  int64
-	Sealed   []byte
-	To       []wire.Recipient // one at least
-}
-
-// Send takes a message, or answers one that was taken before.
-func (b *Broker) Send(now int64, s *Send) {}
-
-// Receipt is a receipt frame: what the peer of a connection did with messages
-// from a sender.
-func (b *Broker) Receipt(now int64, c Conn, verdict wire.Verdict, why wire.Why, from keys.Public, ids []keys.MessageID) {
-}
-
-// ClaimResult answers an EffectClaim: who holds the claim now.
-type ClaimResult struct {
-	Seq uint64
-	By  keys.Public
-}
-
-// Committed says that everything up to seq is on the disk, with the results of
-// the claims among it, in their order.
-func (b *Broker) Committed(now int64, seq uint64, claims []ClaimResult) {}
-
-// CommitFailed says that what was asked for up to seq, and not committed
-// before, is not on the disk and never will be by itself.
-func (b *Broker) CommitFailed(now int64, seq uint64) {}
-
-// Fetched brings the rows of a fetch. More says that there are more than
-// these.
-func (b *Broker) Fetched(now int64, f *Fetch, rows []*Row, more bool) {}
-
-// FetchedOutcomes brings the outcomes of a fetch.
-func (b *Broker) FetchedOutcomes(now int64, f *Fetch, outcomes []Outcome, more bool) {}
-
-// FetchFailed says that a fetch could not be answered. It is asked again
-// later.
-func (b *Broker) FetchFailed(now int64, f *Fetch) {}
-
-// Revoke drops what waits to and from a peer, tells the other ends, and closes
-// its connections.
-func (b *Broker) Revoke(now int64, peer keys.Public) {}
-
-// Drain makes the machine store at once what waits for a receipt, and take
-// nothing new. The caller closes once [Broker.Settled].
-func (b *Broker) Drain(now int64) {}
 
 // Settled tells whether everything taken was answered.
-func (b *Broker) Settled() bool { return true }
+func (b *Broker) Settled() bool { return b.grace == 0 && b.head == len(b.saving) }
 
 // InFlight is how many messages of a connection were not answered yet.
 // Beyond the limit the caller stops reading from it.
-func (b *Broker) InFlight(c Conn) int { return 0 }
+func (b *Broker) InFlight(c Conn) int {
+	if s := b.conns[c]; s != nil {
+		return s.unacked
+	}
+	return 0
+}
 
 // Waiting is how many messages wait for a peer, as welcome tells it.
-func (b *Broker) Waiting(peer keys.Public) int { return 0 }
+func (b *Broker) Waiting(peer keys.Public) int {
+	if p := b.peers[peer]; p != nil {
+		return p.waiting
+	}
+	return 0
+}
+
+// Drain makes the machine store at once what waits for a receipt, and take
+// nothing new. The caller closes once [Broker.Settled].
+func (b *Broker) Drain(now int64) {
+	b.event(now)
+	b.draining = true
+	for _, bucket := range b.due {
+		for _, p := range bucket {
+			b.save(p, p.graceLast)
+		}
+	}
+}
 
 // Trace tells what the machine knows of a message, one state a recipient:
 // what waits, and for ten minutes what became of it. What is in the store only
 // is the caller's to add.
-func (b *Broker) Trace(from keys.Public, id keys.MessageID) []wire.TraceState { return nil }
+func (b *Broker) Trace(from keys.Public, id keys.MessageID) []wire.TraceState {
+	p := b.peers[from]
+	if p == nil {
+		return nil
+	}
+	m := b.known[messageKey{p, id}]
+	if m == nil {
+		return nil
+	}
+	var states []wire.TraceState
+	for it := m.items; it != nil; it = it.sibling {
+		s := wire.TraceState{To: it.to.key, State: it.state, Why: it.why, Time: it.since}
+		if it.place != placeDone {
+			s.State = wire.StatePending
+			if it.disk == diskSaved {
+				s.State = wire.StateQueued
+			}
+		} else if s.State == wire.StateUnknown {
+			continue // another device has it
+		}
+		states = append(states, s)
+	}
+	return states
+}

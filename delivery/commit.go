@@ -1,0 +1,248 @@
+package delivery
+
+import (
+	"slices"
+
+	"github.com/claudemesh/claudemesh-go/keys"
+	"github.com/claudemesh/claudemesh-go/wire"
+)
+
+// lookAt has the machine look at a recipient's waiting commits when the first
+// of them is due.
+func (b *Broker) lookAt(p *peerState) {
+	p.dueAt = max(p.graceFirst.due, b.ticked+1)
+	i := p.dueAt % int64(len(b.due))
+	b.due[i] = append(b.due[i], p)
+}
+
+// tickGrace has everything stored whose commit has waited long enough.
+func (b *Broker) tickGrace() {
+	n := int64(len(b.due))
+	for t := max(b.ticked+1, b.now-n+1); t <= b.now; t++ {
+		b.ticked = t
+		bucket := b.due[t%n]
+		b.due[t%n] = bucket[:0]
+		for _, p := range bucket {
+			p.dueAt = 0
+			var last *item
+			for it := p.graceFirst; it != nil && it.due <= b.now; it = it.graceNext {
+				last = it
+			}
+			b.save(p, last)
+			if p.graceFirst != nil {
+				b.lookAt(p)
+			}
+		}
+		clear(bucket)
+	}
+	b.ticked = max(b.ticked, b.now)
+}
+
+// save has the waiting commits of a recipient stored, up to an item, in the
+// order of their numbers, so that the disk never has a later one without an
+// earlier one.
+func (b *Broker) save(p *peerState, last *item) {
+	for last != nil && p.graceFirst != nil {
+		it := p.graceFirst
+		p.graceFirst, it.graceNext = it.graceNext, nil
+		if p.graceFirst == nil {
+			p.graceLast = nil
+		}
+		b.grace--
+		if it.place != placeDone && it.disk == diskNone {
+			b.emitSave(it)
+		}
+		if it == last {
+			return
+		}
+	}
+}
+
+// dropGrace takes finished items off the front of those whose commits wait.
+func (b *Broker) dropGrace(p *peerState) {
+	for p.graceFirst != nil && p.graceFirst.place == placeDone {
+		it := p.graceFirst
+		p.graceFirst, it.graceNext = it.graceNext, nil
+		b.grace--
+	}
+	if p.graceFirst == nil {
+		p.graceLast = nil
+	}
+}
+
+// saveNow has an item stored at once, and before it what has waited at its
+// recipient.
+func (b *Broker) saveNow(it *item) {
+	b.save(it.to, it.to.graceLast)
+	if it.disk == diskNone {
+		b.emitSave(it)
+	}
+}
+
+func (b *Broker) emitSave(it *item) {
+	b.seq++
+	it.disk, it.seq = diskSaving, b.seq
+	b.saving = append(b.saving, saving{seq: b.seq, item: it})
+	b.emit(Effect{Kind: EffectSave, Seq: b.seq, Row: it.row})
+}
+
+// next takes the first of what was asked for, if it is up to seq.
+func (b *Broker) next(seq uint64) (saving, bool) {
+	if b.head == len(b.saving) || b.saving[b.head].seq > seq {
+		return saving{}, false
+	}
+	s := b.saving[b.head]
+	b.saving[b.head] = saving{}
+	b.head++
+	if b.head == len(b.saving) {
+		b.saving, b.head = b.saving[:0], 0
+	} else if b.head >= 1024 && 2*b.head >= len(b.saving) {
+		n := copy(b.saving, b.saving[b.head:])
+		clear(b.saving[n:])
+		b.saving, b.head = b.saving[:n], 0
+	}
+	return s, true
+}
+
+// ClaimResult answers an EffectClaim: who holds the claim now.
+type ClaimResult struct {
+	Seq uint64
+	By  keys.Public
+}
+
+// Committed says that everything up to seq is on the disk, with the results of
+// the claims among it, in their order.
+//
+// The caller begins no batch before the one before it was answered, and
+// gathers meanwhile: what CommitFailed takes back must not be on its way to the
+// disk in a batch of its own.
+func (b *Broker) Committed(now int64, seq uint64, claims []ClaimResult) {
+	b.event(now)
+	for {
+		s, ok := b.next(seq)
+		if !ok {
+			break
+		}
+		if s.claim != nil {
+			for len(claims) > 0 && claims[0].Seq < s.seq {
+				claims = claims[1:]
+			}
+			if len(claims) > 0 && claims[0].Seq == s.seq {
+				b.claimed(s.item, s.claim, b.peer(claims[0].By))
+			}
+			continue
+		}
+		if s.item.disk == diskSaving && s.item.seq == s.seq {
+			b.saved(s.item)
+		} // else it was given up meanwhile, and dropped
+	}
+	b.kickFreed()
+}
+
+// saved is an item that the store has.
+func (b *Broker) saved(it *item) {
+	it.disk = diskSaved
+	b.tellQueued(it)
+	switch it.place {
+	case placeOut:
+		it.release()
+	case placeWaiting:
+		q := it.q
+		if it.n >= q.from || it.spill || q.lane.One() || !b.ready(q) {
+			b.evict(q, it)
+			b.fetch(q)
+		}
+	}
+	if !it.m.busy() {
+		b.remember(it.m)
+	}
+}
+
+// CommitFailed says that what was asked for up to seq, and not committed
+// before, is not on the disk and never will be by itself. The connections that
+// sent it are closed, so that nothing of theirs overtakes it.
+func (b *Broker) CommitFailed(now int64, seq uint64) {
+	b.event(now)
+	var closing []*connState
+	for {
+		s, ok := b.next(seq)
+		if !ok {
+			break
+		}
+		if s.claim != nil {
+			closing = append(closing, s.claim)
+			continue
+		}
+		it := s.item
+		if it.disk != diskSaving || it.seq != s.seq {
+			continue
+		}
+		it.disk = diskFailed
+		if c := it.m.conn; c != nil {
+			closing = append(closing, c)
+		}
+		b.abandon(it)
+	}
+	for i, c := range closing {
+		if i > 0 && slices.Contains(closing[:i], c) {
+			continue
+		}
+		b.giveUp(c)
+		b.close(c, wire.CloseStorage)
+	}
+}
+
+// giveUp takes back what a connection sent and nobody was told of yet.
+func (b *Broker) giveUp(c *connState) {
+	for i := b.head; i < len(b.saving); i++ {
+		s := b.saving[i]
+		if it := s.item; s.claim == nil && it.m.conn == c && it.disk == diskSaving && it.seq == s.seq {
+			it.disk = diskFailed
+			b.emit(Effect{Kind: EffectDrop, Peer: it.to.key, Lane: it.lane, N: it.n})
+			b.abandon(it)
+		}
+	}
+	for _, bucket := range b.due {
+		for _, p := range bucket {
+			for it := p.graceFirst; it != nil; it = it.graceNext {
+				if it.m.conn == c && it.place == placeOut {
+					it.disk = diskFailed
+				}
+			}
+		}
+	}
+}
+
+// abandon forgets an item that the disk does not have, unless it is out: then
+// its receipt may come yet.
+func (b *Broker) abandon(it *item) {
+	if it.place == placeWaiting {
+		b.vanish(it)
+	}
+}
+
+// vanish forgets an item that was never acknowledged, as if it had not come.
+func (b *Broker) vanish(it *item) {
+	if it.q != nil {
+		it.q.take(it)
+	}
+	b.uncountItem(it)
+	it.place, it.row = placeDone, nil
+	m := it.m
+	if m.one {
+		m.left--
+	} else if !it.acked && m.conn != nil && !m.conn.closed {
+		m.conn.unacked--
+	}
+	at := &m.items
+	for *at != it {
+		at = &(*at).sibling
+	}
+	*at = it.sibling
+	if m.items == nil {
+		if m.one && !m.acked && m.conn != nil && !m.conn.closed {
+			m.conn.unacked--
+		}
+		delete(b.known, messageKey{m.from, m.id})
+	}
+}

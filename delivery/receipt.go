@@ -1,0 +1,220 @@
+package delivery
+
+import (
+	"github.com/claudemesh/claudemesh-go/keys"
+	"github.com/claudemesh/claudemesh-go/wire"
+)
+
+// Receipt is a receipt frame: what the peer of a connection did with messages
+// from a sender.
+func (b *Broker) Receipt(now int64, c Conn, verdict wire.Verdict, why wire.Why, from keys.Public, ids []keys.MessageID) {
+	b.event(now)
+	s, sender := b.conns[c], b.peers[from]
+	if s == nil {
+		return
+	}
+	for _, id := range ids {
+		var it *item
+		if sender != nil {
+			if m := b.known[messageKey{sender, id}]; m != nil {
+				it = m.find(s.peer)
+			}
+		}
+		switch {
+		case verdict == wire.VerdictClaim:
+			b.claim(s, from, id, it)
+		case it == nil || it.place == placeDone:
+		case verdict == wire.VerdictReceived:
+			b.received(it)
+		default:
+			b.refused(it, why)
+		}
+	}
+	b.kickFreed()
+	b.pumpPeer(s.peer)
+}
+
+// received is a row that its recipient has on disk.
+func (b *Broker) received(it *item) {
+	p := it.to
+	if it.place == placeOut && it.attempt == 1 {
+		p.took += min(b.now-it.outAt, 20*wire.CommitWait) - p.took/8
+	}
+	if it.m.one {
+		b.settleOne(it)
+	}
+	b.end(it, wire.StateDelivered, wire.WhyNone)
+	b.dropGrace(p)
+}
+
+// refused is a row that its recipient will never take.
+func (b *Broker) refused(it *item, why wire.Why) {
+	b.end(it, wire.StateRefused, why)
+	b.dropGrace(it.to)
+}
+
+// end finishes an item and tells its sender. Of a message with One a device
+// that refuses only passes it on, while there is another.
+func (b *Broker) end(it *item, state wire.State, why wire.Why) {
+	b.remove(it)
+	it.state, it.why, it.since = state, why, b.now
+	m := it.m
+	if m.one {
+		m.left--
+		if state != wire.StateDelivered && m.left > 0 {
+			it.state, it.why = wire.StateUnknown, wire.WhyNone
+		} else {
+			b.tell(it, state, why)
+		}
+	} else {
+		b.tell(it, state, why)
+	}
+	if !m.busy() {
+		b.remember(m)
+	}
+}
+
+// lose finishes an item of which nobody is told: another device has the
+// message, or its sender was revoked.
+func (b *Broker) lose(it *item) {
+	b.remove(it)
+	it.state, it.why, it.since = wire.StateUnknown, wire.WhyNone, b.now
+	m := it.m
+	if m.one {
+		m.left--
+	} else if !it.acked {
+		it.acked = true
+		if m.conn != nil && !m.conn.closed {
+			m.conn.unacked--
+		}
+	}
+	if !m.busy() {
+		b.remember(m)
+	}
+}
+
+// remove takes an item out of wherever it is, the store included.
+func (b *Broker) remove(it *item) {
+	switch it.place {
+	case placeWaiting:
+		if it.q != nil {
+			it.q.take(it)
+		}
+	case placeOut:
+		b.comeIn(it)
+	}
+	if it.disk == diskSaving || it.disk == diskSaved {
+		b.emit(Effect{Kind: EffectDrop, Peer: it.to.key, Lane: it.lane, N: it.n})
+	}
+	b.uncountItem(it)
+	it.place, it.row = placeDone, nil
+}
+
+// uncountItem takes an item out of its recipient's numbers.
+func (b *Broker) uncountItem(it *item) {
+	if !it.counted {
+		return
+	}
+	it.counted = false
+	p := it.to
+	if it.lane == LaneReceipt {
+		if n := p.receipts[it.m.from]; n > 1 {
+			p.receipts[it.m.from] = n - 1
+		} else {
+			delete(p.receipts, it.m.from)
+		}
+		return
+	}
+	if it.place != placeStored {
+		p.memory--
+	}
+	if p.waiting > 0 {
+		p.waiting--
+		b.waiting--
+	}
+}
+
+// ack emits an ack to a connection.
+func (b *Broker) ack(c *connState, it *item, state wire.State, why wire.Why) {
+	b.emit(Effect{Kind: EffectAck, Conn: c.Conn, Peer: it.to.key, ID: it.m.id, State: state, Why: why})
+}
+
+// tellQueued tells the sender of an item that the store has it, if that is the
+// first it hears.
+func (b *Broker) tellQueued(it *item) {
+	m := it.m
+	if !m.one {
+		if !it.acked {
+			b.tell(it, wire.StateQueued, wire.WhyNone)
+		}
+		return
+	}
+	for o := m.items; o != nil; o = o.sibling {
+		if o.place != placeDone && o.disk != diskSaved {
+			return
+		}
+	}
+	if !m.acked {
+		b.tell(it, wire.StateQueued, wire.WhyNone)
+	}
+}
+
+// tell tells a sender what became of a message: first the connection that sent
+// it, of later changes any of the peer, and where none is there, the next.
+func (b *Broker) tell(it *item, state wire.State, why wire.Why) {
+	m := it.m
+	acked := &it.acked
+	if m.one {
+		acked = &m.acked
+	}
+	c := m.conn
+	if c != nil && c.closed {
+		c = nil
+	}
+	if !*acked {
+		*acked = true
+		if c != nil {
+			c.unacked--
+			b.ack(c, it, state, why)
+		} // else it is sent again, and answered then
+		return
+	}
+	if it.lane == LaneReceipt {
+		return // what becomes of a receipt interests nobody
+	}
+	if c == nil && len(m.from.conns) > 0 {
+		c = m.from.conns[len(m.from.conns)-1]
+	}
+	if c != nil {
+		b.ack(c, it, state, why)
+		return
+	}
+	m.from.outcomes = true
+	b.emit(Effect{Kind: EffectSaveOutcome, Outcome: &Outcome{
+		To: m.from.key, ID: m.id, Recipient: it.to.key, State: state, Why: why, Time: b.now}})
+}
+
+// fetchOutcomes asks for what a sender has not heard yet.
+func (b *Broker) fetchOutcomes(p *peerState) {
+	p.outcomes = false
+	b.emit(Effect{Kind: EffectFetch, Fetch: &Fetch{Kind: FetchOutcomes, To: p.key, Limit: pageRows}})
+}
+
+// FetchedOutcomes brings the outcomes of a fetch.
+func (b *Broker) FetchedOutcomes(now int64, f *Fetch, outcomes []Outcome, more bool) {
+	b.event(now)
+	p := b.peer(f.To)
+	if len(p.conns) == 0 {
+		p.outcomes = true // next time
+		return
+	}
+	c := p.conns[len(p.conns)-1]
+	for i := range outcomes {
+		o := &outcomes[i]
+		b.emit(Effect{Kind: EffectAck, Conn: c.Conn, Peer: o.Recipient, ID: o.ID, State: o.State, Why: o.Why})
+		b.emit(Effect{Kind: EffectDropOutcome, Outcome: o})
+	}
+	if more && len(outcomes) > 0 {
+		b.fetchOutcomes(p)
+	}
+}

@@ -1,0 +1,218 @@
+package delivery
+
+import (
+	"github.com/claudemesh/claudemesh-go/keys"
+	"github.com/claudemesh/claudemesh-go/wire"
+)
+
+// Send is a send frame from a connection. Its recipients are members now, and
+// with One devices of one user; the caller refuses others itself. Sealed and
+// the boxes are kept, To is not.
+type Send struct {
+	Conn     Conn
+	ID       keys.MessageID
+	Class    wire.Class
+	Priority wire.Priority
+	One      bool
+	User     string // with One: whose devices the recipients are
+	Expires  int64
+	Sealed   []byte
+	To       []wire.Recipient // one at least
+}
+
+// Send takes a message, or answers one that was taken before.
+func (b *Broker) Send(now int64, s *Send) {
+	b.event(now)
+	c := b.conns[s.Conn]
+	if c == nil || b.draining || len(s.To) == 0 {
+		return
+	}
+	if s.Class == wire.ClassMessage {
+		b.active(c)
+	}
+	key := messageKey{c.peer, s.ID}
+	expires := min(s.Expires, b.now+wire.MaxExpiry)
+	m := b.known[key]
+	if m == nil {
+		m = &message{from: c.peer, id: s.ID, expires: expires, conn: c, one: s.One, whole: true}
+		b.known[key] = m
+		if m.one {
+			m.left = len(s.To)
+			c.unacked++
+		}
+	} else {
+		b.again(m, c)
+		if m.one {
+			return
+		}
+	}
+	var shared *Message
+	for i := range s.To {
+		to := b.peer(s.To[i].Key)
+		if s.One {
+			b.userOf(s.User, to)
+		}
+		if m.find(to) != nil {
+			continue
+		}
+		it := b.addItem(m, to, s, i)
+		if it.place == placeDone {
+			continue
+		}
+		if shared == nil {
+			shared = &Message{From: c.peer.key, ID: s.ID, Class: s.Class, Priority: s.Priority, One: s.One,
+				Expires: m.expires, Sent: b.now, Sealed: s.Sealed}
+		}
+		it.row = &Row{Message: shared, To: to.key, Lane: it.lane, N: it.n, Session: it.hint, Box: s.To[i].Box}
+		it.size = it.row.Size()
+	}
+	if m.one {
+		b.offerOne(m)
+	} else {
+		for it := m.items; it != nil; it = it.sibling {
+			if it.place == placeWaiting && it.q == nil {
+				b.offer(it)
+			}
+		}
+	}
+}
+
+// addItem makes a new recipient's item, finished at once where it is refused.
+func (b *Broker) addItem(m *message, to *peerState, s *Send, i int) *item {
+	it := &m.first
+	if m.items != nil {
+		it = &item{}
+	}
+	*it = item{m: m, to: to, sibling: m.items, hint: s.To[i].Session, since: b.now,
+		lane: LaneOf(s.Class, s.Priority, s.One)}
+	m.items = it
+	if !m.one {
+		m.conn.unacked++
+	}
+	receipt := it.lane == LaneReceipt
+	why := wire.WhyNone
+	switch {
+	case to.revoked:
+		why = wire.WhyRevoked
+	case m.expires <= b.now:
+		why = wire.WhyExpiry
+	case receipt && len(s.Sealed) > wire.MaxReceiptSize:
+		why = wire.WhyTooLarge
+	case !receipt && to.waiting >= b.limit:
+		why = wire.WhyQueueFull
+	}
+	if why != wire.WhyNone {
+		b.end(it, wire.StateRefused, why)
+		return it
+	}
+	to.last++
+	it.n, it.counted = to.last, true
+	if receipt {
+		b.countReceipt(m.from, to)
+		return it
+	}
+	to.waiting++
+	to.memory++
+	b.waiting++
+	return it
+}
+
+// countReceipt keeps the number of receipts that wait for a pair in its bound.
+func (b *Broker) countReceipt(from, to *peerState) {
+	if to.receipts == nil {
+		to.receipts = map[*peerState]int{}
+	}
+	n, counted := to.receipts[from]
+	if !counted && to.stored > 0 { // how many of those are from this sender only the store knows
+		n = wire.MaxReceiptsWaiting
+	}
+	if n >= wire.MaxReceiptsWaiting {
+		n--
+		b.emit(Effect{Kind: EffectTrim, Peer: to.key, From: from.key})
+	}
+	to.receipts[from] = n + 1
+}
+
+// again answers what was sent before: what was told once is told again, what
+// was not is told to the connection that asked last, and what could not be
+// stored is tried anew.
+func (b *Broker) again(m *message, c *connState) {
+	old := m.conn
+	if old != nil && old.closed {
+		old = nil
+	}
+	m.conn = c
+	if m.one {
+		if !m.acked {
+			if old != nil {
+				old.unacked--
+			}
+			c.unacked++
+		}
+	}
+	for it := m.items; it != nil; it = it.sibling {
+		switch {
+		case m.one && m.acked && it.place == placeDone && it.state != wire.StateUnknown:
+			b.ack(c, it, it.state, it.why)
+		case m.one:
+		case it.acked && it.place == placeDone:
+			b.ack(c, it, it.state, it.why)
+		case it.acked:
+			b.ack(c, it, wire.StateQueued, wire.WhyNone)
+		default:
+			if old != nil {
+				old.unacked--
+			}
+			c.unacked++
+		}
+		if it.place != placeDone && it.disk == diskFailed {
+			it.disk = diskNone
+			b.saveNow(it)
+		}
+	}
+	if m.one && m.acked && m.left > 0 && m.items != nil {
+		b.ack(c, m.items, wire.StateQueued, wire.WhyNone)
+	}
+}
+
+// offer puts a new item into its queue, hands it over if it is its turn, and
+// decides how long its commit waits.
+func (b *Broker) offer(it *item) {
+	p := it.to
+	q := &p.queues[it.lane]
+	if it.lane <= LaneLow {
+		if c := p.session(it.hint); c != nil && c.replies != nil {
+			q = &c.replies[it.lane]
+		}
+	}
+	it.spill = q.bytes >= wire.SlowConsumer
+	q.put(nil, it)
+	b.pump(q)
+	b.schedule(it)
+}
+
+// schedule decides how long a new item's commit waits for a receipt [CM-8]: at
+// most 5 ms, no longer than twice what this recipient lately took, not at all
+// where that is hopeless.
+func (b *Broker) schedule(it *item) {
+	p := it.to
+	if it.place == placeDone {
+		return
+	}
+	wait := (2*p.took + 7) / 8
+	if it.place != placeOut || it.m.one || p.took > wire.CommitWait*8 || b.draining {
+		b.saveNow(it)
+		return
+	}
+	it.due = b.now + max(1, min(wait, wire.CommitWait))
+	if p.graceLast == nil {
+		p.graceFirst = it
+	} else {
+		p.graceLast.graceNext = it
+	}
+	p.graceLast = it
+	b.grace++
+	if p.dueAt <= b.ticked {
+		b.lookAt(p)
+	}
+}
