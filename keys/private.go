@@ -38,13 +38,12 @@ type secret struct {
 	public Public
 }
 
-// private is the common part of all private keys. The bytes stand behind a
-// pointer, because fmt calls no methods on a struct's unexported fields: there it
-// prints an address, and never follows it. The array of functions makes == a
-// compile error. Copies share the key.
+// private is the common part of all private keys. The secret stands behind a
+// function, which no printer calls: fmt calls no methods on what stands in a struct's
+// unexported fields, and prints what pointers there point to under verbs that do not
+// fit them. It also makes == a compile error. Copies share the key.
 type private struct {
-	_      [0]func()
-	secret *secret
+	reveal func() *secret // nil for the zero value
 }
 
 // generate makes a key from 32 bytes of rand.
@@ -64,7 +63,7 @@ func fromSeed(seed []byte, prefix string) (private, error) {
 	}
 	s := &secret{prefix: prefix, key: ed25519.NewKeyFromSeed(seed)}
 	copy(s.public[:], s.key[SeedSize:])
-	return private{secret: s}, nil
+	return private{reveal: func() *secret { return s }}, nil
 }
 
 // parse reads an exported form. The errors never repeat the text.
@@ -83,48 +82,48 @@ func parse(text, prefix string) (private, error) {
 
 // Public is the key that verifies what this one signs. It is zero for the zero value.
 func (p private) Public() Public {
-	if p.secret == nil {
+	if p.reveal == nil {
 		return Public{}
 	}
-	return p.secret.public
+	return p.reveal().public
 }
 
 // Sign gives the ed25519 signature (64 bytes) over message, or nil for the zero
 // value. Callers sign through package signed, which puts the domain before. [CM-3]
 func (p private) Sign(message []byte) []byte {
-	if p.secret == nil {
+	if p.reveal == nil {
 		return nil
 	}
-	return ed25519.Sign(p.secret.key, message)
+	return ed25519.Sign(p.reveal().key, message)
 }
 
 // IsZero tells whether there is no key.
-func (p private) IsZero() bool { return p.secret == nil }
+func (p private) IsZero() bool { return p.reveal == nil }
 
 // Export gives the secret as text ("peer-private-" or the like of its role and 52
 // characters of lower-case base32), for files of mode 0600 only. It is empty for
 // the zero value. [CM-2]
 func (p private) Export() string {
-	if p.secret == nil {
+	if p.reveal == nil {
 		return ""
 	}
-	return p.secret.prefix + base32Lower.EncodeToString(p.secret.key.Seed())
+	return p.reveal().prefix + base32Lower.EncodeToString(p.reveal().key.Seed())
 }
 
 // equal compares in constant time. Two zero values are equal.
 func (p private) equal(other private) bool {
-	if p.secret == nil || other.secret == nil {
-		return p.secret == other.secret
+	if p.reveal == nil || other.reveal == nil {
+		return p.reveal == nil && other.reveal == nil
 	}
-	return subtle.ConstantTimeCompare(p.secret.key, other.secret.key) == 1
+	return subtle.ConstantTimeCompare(p.reveal().key, other.reveal().key) == 1
 }
 
 // redacted is what every printed form of a private key shows.
 func (p private) redacted() string {
-	if p.secret == nil {
+	if p.reveal == nil {
 		return "private-none"
 	}
-	return p.secret.prefix + "REDACTED"
+	return p.reveal().prefix + "REDACTED"
 }
 
 // String gives a redacted form.
@@ -172,10 +171,10 @@ func (p PeerPrivate) Equal(other PeerPrivate) bool { return p.equal(other.privat
 // libsodium's crypto_sign_ed25519_sk_to_curve25519 gives. It fails for the zero
 // value only. [CM-2]
 func (p PeerPrivate) Curve() (*ecdh.PrivateKey, error) {
-	if p.secret == nil {
+	if p.reveal == nil {
 		return nil, fmt.Errorf("%w: no private key", ErrText)
 	}
-	hash := sha512.Sum512(p.secret.key[:SeedSize])
+	hash := sha512.Sum512(p.reveal().key[:SeedSize])
 	defer clear(hash[:])
 	hash[0] &= 248
 	hash[31] &= 127
@@ -236,10 +235,10 @@ func (p InvitePrivate) Equal(other InvitePrivate) bool { return p.equal(other.pr
 // Seed gives a copy of the secret's [SeedSize] bytes, for the invite link only. It
 // is nil for the zero value. [CM-9]
 func (p InvitePrivate) Seed() []byte {
-	if p.secret == nil {
+	if p.reveal == nil {
 		return nil
 	}
-	return p.secret.key.Seed()
+	return p.reveal().key.Seed()
 }
 
 // BrokerPrivate is the key of a broker: it signs welcomes and heads, and is the key
@@ -270,8 +269,8 @@ func (p BrokerPrivate) Equal(other BrokerPrivate) bool { return p.equal(other.pr
 // Ed25519 gives a copy of the key in the standard library's form, for the broker's
 // TLS certificate only. It is nil for the zero value. The copy prints in the clear.
 func (p BrokerPrivate) Ed25519() ed25519.PrivateKey {
-	if p.secret == nil {
+	if p.reveal == nil {
 		return nil
 	}
-	return append(ed25519.PrivateKey(nil), p.secret.key...)
+	return append(ed25519.PrivateKey(nil), p.reveal().key...)
 }

@@ -20,19 +20,18 @@ const tokenRedacted = tokenPrefix + "[redacted]"
 // private key it prints redacted; [CreateToken.Export] gives its text. The zero
 // value is no token. [CM-9]
 type CreateToken struct {
-	_      [0]func() // not comparable with ==
 	broker Fingerprint
-	secret *[16]byte // behind a pointer, which fmt does not follow
+	reveal func() *[16]byte // behind a function, see private; nil for the zero value
 }
 
 // NewCreateToken makes a token for the broker with the given key from 16 bytes of
 // rand.
 func NewCreateToken(broker Public, rand io.Reader) (CreateToken, error) {
-	t := CreateToken{broker: broker.Fingerprint(), secret: new([16]byte)}
-	if err := fill(rand, t.secret[:]); err != nil {
+	secret := new([16]byte)
+	if err := fill(rand, secret[:]); err != nil {
 		return CreateToken{}, err
 	}
-	return t, nil
+	return CreateToken{broker: broker.Fingerprint(), reveal: func() *[16]byte { return secret }}, nil
 }
 
 // ParseCreateToken reads what Export wrote. Its errors never repeat the text.
@@ -46,37 +45,36 @@ func ParseCreateToken(text string) (CreateToken, error) {
 	if err := parseBase32(value[:], digits, "token"); err != nil {
 		return CreateToken{}, err
 	}
-	t := CreateToken{broker: Fingerprint(value[:16]), secret: new([16]byte)}
-	copy(t.secret[:], value[16:])
-	return t, nil
+	secret := [16]byte(value[16:])
+	return CreateToken{broker: Fingerprint(value[:16]), reveal: func() *[16]byte { return &secret }}, nil
 }
 
 // Broker is the fingerprint of the key of the broker that takes the token.
 func (t CreateToken) Broker() Fingerprint { return t.broker }
 
 // IsZero tells whether there is no token.
-func (t CreateToken) IsZero() bool { return t.secret == nil }
+func (t CreateToken) IsZero() bool { return t.reveal == nil }
 
 // Export gives the token as text: "ct-" and 52 characters of lower-case base32, the
 // fingerprint and 16 secret bytes. It is empty for the zero value.
 func (t CreateToken) Export() string {
-	if t.secret == nil {
+	if t.reveal == nil {
 		return ""
 	}
 	var value [32]byte
 	defer clear(value[:])
 	copy(value[:], t.broker[:])
-	copy(value[16:], t.secret[:])
+	copy(value[16:], t.reveal()[:])
 	return tokenPrefix + base32Lower.EncodeToString(value[:])
 }
 
 // Equal compares in constant time. The zero value equals nothing.
 func (t CreateToken) Equal(other CreateToken) bool {
-	if t.secret == nil || other.secret == nil {
+	if t.reveal == nil || other.reveal == nil {
 		return false
 	}
 	return subtle.ConstantTimeCompare(t.broker[:], other.broker[:])&
-		subtle.ConstantTimeCompare(t.secret[:], other.secret[:]) == 1
+		subtle.ConstantTimeCompare(t.reveal()[:], other.reveal()[:]) == 1
 }
 
 // Hash is what a broker keeps of a token: the SHA-256 of its text.
