@@ -48,6 +48,15 @@ func NewSessionID(rand io.Reader) (SessionID, error) {
 // String is the form for people: 26 characters of lower-case base32.
 func (s SessionID) String() string { return base32Lower.EncodeToString(s[:]) }
 
+// ParseSessionID reads the form that [SessionID.String] writes. It fails with [ErrText].
+func ParseSessionID(text string) (SessionID, error) {
+	var s SessionID
+	if err := parseBase32(s[:], text, "session id"); err != nil {
+		return SessionID{}, err
+	}
+	return s, nil
+}
+
 // MarshalText gives the wire form, 22 characters of base64url. [CM-1]
 func (s SessionID) MarshalText() ([]byte, error) { return marshalBase64(s[:]) }
 

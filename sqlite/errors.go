@@ -58,6 +58,17 @@ func IsConstraint(err error) bool {
 	return errors.Is(err, ErrConstraint) || errors.As(err, &e) && e.Code()&0xff == codes.SQLITE_CONSTRAINT
 }
 
+// IsDisk reports whether err is about the file, the disk or the database as a
+// whole, and so no fault of one function's: trying the others would not help.
+func IsDisk(err error) bool {
+	for _, kind := range []error{ErrClosed, ErrFull, ErrReadOnly, ErrUnreadable, ErrLocked, ErrCorrupt, ErrDisk} {
+		if errors.Is(err, kind) {
+			return true
+		}
+	}
+	return false
+}
+
 // classify names the sentinel of an error from SQLite or the file system, nil
 // where it is none of them.
 func classify(err error) error {

@@ -90,21 +90,35 @@ func value(p any) (driver.Value, error) {
 
 // Exec runs a statement to its end and returns how many rows it changed.
 func (tx *Tx) Exec(query string, params ...any) (changed int64, err error) {
-	s, err := tx.prepare(query)
-	if err != nil {
-		return 0, err
-	}
-	args, err := tx.bind(params)
-	if err != nil {
-		return 0, err
-	}
-	// The driver would watch a context with a goroutine a statement; what
-	// bounds a statement here is that it is small.
-	r, err := s.(driver.StmtExecContext).ExecContext(context.Background(), args)
+	r, err := tx.result(query, params)
 	if err != nil {
 		return 0, err
 	}
 	return r.RowsAffected()
+}
+
+// Insert runs an INSERT and returns the row's integer primary key.
+func (tx *Tx) Insert(query string, params ...any) (id int64, err error) {
+	r, err := tx.result(query, params)
+	if err != nil {
+		return 0, err
+	}
+	return r.LastInsertId()
+}
+
+// result runs a statement to its end.
+func (tx *Tx) result(query string, params []any) (driver.Result, error) {
+	s, err := tx.prepare(query)
+	if err != nil {
+		return nil, err
+	}
+	args, err := tx.bind(params)
+	if err != nil {
+		return nil, err
+	}
+	// The driver would watch a context with a goroutine a statement; what
+	// bounds a statement here is that it is small.
+	return s.(driver.StmtExecContext).ExecContext(context.Background(), args)
 }
 
 // Get runs a query and reads its first row into dest, one pointer a column:

@@ -170,6 +170,13 @@ func (w *writer) commit(group []*job) {
 // run runs the functions and commits. The error is everybody's; results are
 // each one's own.
 func (w *writer) run(group []*job, results []error) error {
+	if len(group) == 1 {
+		// Nothing but its own to undo: the rollback does.
+		if err := run(group[0].fn, w.tx); err != nil {
+			return err
+		}
+		return w.tx.exec("COMMIT")
+	}
 	for i, j := range group {
 		if results[i] = w.tx.Try(j.fn); results[i] == nil {
 			continue
