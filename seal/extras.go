@@ -23,11 +23,10 @@ const (
 // it: a box for one more recipient can be added as long as it is kept. It prints
 // redacted. [CM-4]
 type Content struct {
-	_ [0]func() // makes == a compile error
 	// Sealed is what all recipients get.
 	Sealed []byte
 	hash   signed.Hash
-	key    *[keySize]byte
+	hidden
 }
 
 // newContent seals a plaintext under a new content key.
@@ -41,7 +40,7 @@ func newContent(rand io.Reader, plain []byte) (*Content, error) {
 		clear(key[:])
 		return nil, err
 	}
-	return &Content{Sealed: sealed, hash: HashSealed(sealed), key: key}, nil
+	return &Content{Sealed: sealed, hash: HashSealed(sealed), hidden: hide(key)}, nil
 }
 
 // Box seals the content key for pair.Other. rand gives 24 bytes.
@@ -50,18 +49,10 @@ func (c *Content) Box(rand io.Reader, pair *Pair) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.key == nil {
+	if c.reveal == nil {
 		return nil, errors.New("seal: content key was wiped")
 	}
-	return sealContentKey(rand, key, c.key, c.hash)
-}
-
-// Wipe overwrites the content key. Box fails afterwards.
-func (c *Content) Wipe() {
-	if c.key != nil {
-		clear(c.key[:])
-		c.key = nil
-	}
+	return sealContentKey(rand, key, c.reveal(), c.hash)
 }
 
 // String gives the size, and not the key.

@@ -13,11 +13,29 @@ import (
 // key, a box under it about a microsecond. It may be used by several goroutines at
 // once, but not beside [Pair.Wipe]. It prints redacted. [CM-4]
 type Pair struct {
-	_      [0]func() // makes == a compile error
 	own    keys.Public
 	other  keys.Public
 	signer keys.PeerPrivate
-	shared *[keySize]byte
+	hidden
+}
+
+// hidden is a symmetric key behind a function, which no printer calls; fmt would
+// follow a pointer. It also makes == a compile error.
+type hidden struct {
+	reveal func() *[keySize]byte // nil once wiped
+}
+
+// hide puts a key behind a function.
+func hide(key *[keySize]byte) hidden {
+	return hidden{reveal: func() *[keySize]byte { return key }}
+}
+
+// Wipe overwrites the key. Nothing is sealed or opened with it afterwards.
+func (h *hidden) Wipe() {
+	if h.reveal != nil {
+		clear(h.reveal()[:])
+		h.reveal = nil
+	}
 }
 
 // NewPair derives the shared key. other may be one's own public key. It fails when
@@ -27,7 +45,7 @@ func NewPair(own keys.PeerPrivate, other keys.Public) (*Pair, error) {
 	if err != nil {
 		return nil, fmt.Errorf("seal: pair with %s: %w", other, err)
 	}
-	return &Pair{own: own.Public(), other: other, signer: own, shared: shared}, nil
+	return &Pair{own: own.Public(), other: other, signer: own, hidden: hide(shared)}, nil
 }
 
 // Own is one's own public key.
@@ -36,20 +54,12 @@ func (p *Pair) Own() keys.Public { return p.own }
 // Other is the other peer's key: to whom is sealed, or who sealed.
 func (p *Pair) Other() keys.Public { return p.other }
 
-// Wipe overwrites the shared key. The pair opens and seals nothing afterwards.
-func (p *Pair) Wipe() {
-	if p.shared != nil {
-		clear(p.shared[:])
-		p.shared = nil
-	}
-}
-
 // key is the shared key, or an error where there is none.
 func (p *Pair) key() (*[keySize]byte, error) {
-	if p == nil || p.shared == nil {
+	if p == nil || p.reveal == nil {
 		return nil, errNoPair
 	}
-	return p.shared, nil
+	return p.reveal(), nil
 }
 
 // String names both ends, and not the key.

@@ -1,6 +1,7 @@
 package signed
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
@@ -44,6 +45,9 @@ const SignatureSize = 64
 // ErrForm is wrapped by every error about the form of an object or of its JSON.
 var ErrForm = errors.New("signed: malformed")
 
+// strictBase64 refuses set bits after the end.
+var strictBase64 = base64.RawURLEncoding.Strict()
+
 // Bytes are bytes whose JSON form is unpadded base64url. [CM-1]
 type Bytes []byte
 
@@ -55,13 +59,8 @@ func (b Bytes) MarshalText() ([]byte, error) {
 // UnmarshalText reads the wire form; set bits after the end and line breaks are
 // refused, so that a value has one text.
 func (b *Bytes) UnmarshalText(text []byte) error {
-	for _, c := range text {
-		if c == '\n' || c == '\r' { // the decoder would skip them
-			return fmt.Errorf("%w: not base64url", ErrForm)
-		}
-	}
-	value, err := base64.RawURLEncoding.Strict().AppendDecode(nil, text)
-	if err != nil {
+	value, err := strictBase64.AppendDecode(nil, text)
+	if err != nil || bytes.ContainsAny(text, "\r\n") { // the decoder skips line breaks
 		return fmt.Errorf("%w: not base64url", ErrForm)
 	}
 	*b = value
@@ -102,10 +101,10 @@ func (o *Object) UnmarshalJSON(data []byte) error {
 // IsZero tells whether there is no object.
 func (o Object) IsZero() bool { return len(o.Bytes) == 0 && len(o.Sig) == 0 }
 
-// Sign signs bytes with each signer in turn. The object keeps the slice.
-func Sign(d Domain, bytes []byte, signers ...keys.Signer) Object {
-	message := preimage(d, bytes)
-	o := Object{Bytes: bytes, Sig: make([]byte, 0, SignatureSize*len(signers))}
+// Sign signs content with each signer in turn. The object keeps the slice.
+func Sign(d Domain, content []byte, signers ...keys.Signer) Object {
+	message := preimage(d, content)
+	o := Object{Bytes: content, Sig: make([]byte, 0, SignatureSize*len(signers))}
 	for _, signer := range signers {
 		o.Sig = append(o.Sig, signer.Sign(message)...)
 	}
@@ -133,11 +132,11 @@ func (o Object) Verify(d Domain, by ...keys.Public) error {
 
 // preimage is what a signature covers: domain || 0x00 || bytes. No domain contains a
 // zero byte, so no two pairs of domain and bytes give the same.
-func preimage(d Domain, bytes []byte) []byte {
-	message := make([]byte, 0, len(d)+1+len(bytes))
+func preimage(d Domain, content []byte) []byte {
+	message := make([]byte, 0, len(d)+1+len(content))
 	message = append(message, d...)
 	message = append(message, 0)
-	return append(message, bytes...)
+	return append(message, content...)
 }
 
 // Hash is a SHA-256 under a domain. The zero value means "none".
@@ -196,15 +195,16 @@ type At struct {
 // IsZero tells whether no place is given.
 func (a At) IsZero() bool { return a == At{} }
 
-// unmarshalExact reads base64url of exactly len(value) bytes.
+// unmarshalExact reads base64url of exactly len(value) bytes, 32 at most.
 func unmarshalExact(value, text []byte) error {
-	var b Bytes
-	if err := b.UnmarshalText(text); err != nil {
-		return err
+	if len(text) != base64.RawURLEncoding.EncodedLen(len(value)) || bytes.ContainsAny(text, "\r\n") {
+		return fmt.Errorf("%w: not base64url of %d bytes", ErrForm, len(value))
 	}
-	if len(b) != len(value) {
-		return fmt.Errorf("%w: %d bytes, not %d", ErrForm, len(b), len(value))
+	var buffer [33]byte // decoded aside, so that a refused text changes nothing
+	n, err := strictBase64.Decode(buffer[:], text)
+	if err != nil || n != len(value) {
+		return fmt.Errorf("%w: not base64url of %d bytes", ErrForm, len(value))
 	}
-	copy(value, b)
+	copy(value, buffer[:n])
 	return nil
 }
