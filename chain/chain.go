@@ -133,9 +133,11 @@ func (c *Chain) Read(p Page) (Branch, error) {
 	if head.Head.N != last {
 		return Branch{}, fmt.Errorf("%w: it ends at place %d, the head is at %d", ErrShort, last, head.Head.N)
 	}
-	hash := c.hashAt(last)
+	var hash signed.Hash
 	if len(entries) > 0 {
 		hash = entries[len(entries)-1].Hash
+	} else { // all of them are here already
+		hash, from = c.entries[last].Hash, c.Len()
 	}
 	if head.Head.Hash != hash {
 		return Branch{}, broken("the head at place %d is not over the entry there", last)
@@ -212,9 +214,6 @@ func (c *Chain) follows(e Signed, n uint64, prev signed.Hash) error {
 	}
 	return nil
 }
-
-// hashAt is the hash of the entry at a place that is there.
-func (c *Chain) hashAt(n uint64) signed.Hash { return c.entries[n].Hash }
 
 // Adopt puts a branch in place of what stands from its first place on, and gives
 // what stood there. Whoever calls it has decided that the branch counts.

@@ -52,6 +52,12 @@ func (v View) Members() []Member { return v.judge().filter(v.State.Members()) }
 // User lists the devices of a user that are not banned, by name.
 func (v View) User(name string) []Member { return v.judge().filter(v.State.User(name)) }
 
+// Pending lists the joins that wait at a time and are not banned.
+func (v View) Pending(now int64) []Pending {
+	j := v.judge()
+	return slices.DeleteFunc(v.State.Pending(now), func(p Pending) bool { return j.banned(p.Key) != nil })
+}
+
 // Banned tells whether a key is banned by this holder, and by which ban: the one
 // about the key itself, or the one about the key that let it in. Never oneself.
 func (v View) Banned(key keys.Public) (Ban, bool) {

@@ -38,7 +38,7 @@ func (p Proposal) State() State {
 	return p.f.states[len(p.f.states)-1]
 }
 
-// Head makes the head over the proposal. life is the broker's; the head's is one
+// Head makes the head over the proposal, which must have entries. life is the broker's; the head's is one
 // more where the proposal heals, since then the broker signs another order than it
 // did before, and the broker goes on with that.
 func (p Proposal) Head(now int64, life uint64, broker keys.Signer) (chain.SignedHead, error) {

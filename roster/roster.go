@@ -250,12 +250,12 @@ func (r *Roster) judge(f folded) error {
 	switch {
 	case theirs.beats(mine):
 		return nil
+	case f.branch.Head.IsZero() && theirs.rank == chain.RankNone && !theirs.refused:
+		return refuse(ErrPlace, "another entry stands at place %d", from)
 	case mine.rank != chain.RankNone:
 		return refuse(ErrOverruled, "it leaves ours at place %d", from)
 	case theirs.refused:
 		return ErrHealRefused
-	case f.branch.Head.IsZero():
-		return refuse(ErrPlace, "another entry stands at place %d", from)
 	}
 	return r.conflict(from, f.branch.Head, f.branch.Entries)
 }
