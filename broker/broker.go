@@ -2,65 +2,364 @@ package broker
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"log/slog"
 	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/claudemesh/claudemesh-go/keys"
-	"github.com/claudemesh/claudemesh-go/signed"
+	"github.com/claudemesh/claudemesh-go/store"
+	"github.com/claudemesh/claudemesh-go/wire"
 )
 
 // Broker serves meshes. Make it by [New]; all methods may be called from any
 // goroutine.
 type Broker struct {
 	opts      Options
+	limits    Limits
+	log       *slog.Logger
 	key       keys.BrokerPrivate
 	origins   map[string]bool // of Options.URLs, in normal form
 	listeners []*listener
 	half      halfOpen
+	store     store.Store
+	recorder  recorder
+	fetcher   fetcher
+	feeds     feeds
+	appends   appendLimits
+	conns     atomic.Uint64 // numbers connections
+
+	living   context.Context // for the store: ends when all is done
+	die      context.CancelFunc
+	ending   context.Context // ends when draining begins
+	endNow   context.CancelFunc
+	draining atomic.Bool
+	settled  chan struct{}  // closed when nothing more will be recorded
+	tasks    sync.WaitGroup // connections, timers, fetches
+
+	mu     sync.Mutex // guards the following
+	phase  phase
+	ended  chan struct{} // closed when Run or Close has let go of everything
+	end    error         // what closing came to; read after ended
+	meshes map[keys.MeshID]*loading
+	token  string // clear text of the token made by this start
 }
+
+// phase is where a broker is in its life.
+type phase int
+
+const (
+	phaseNew     phase = iota // between New and Run
+	phaseServing              // between Run and its end
+	phaseEnding
+	phaseEnded
+)
 
 // New checks the options, reads or makes the broker's key, opens the store and
 // binds the listeners: after it the addresses are known, and a busy port has
 // been reported (errors.Is with syscall.EADDRINUSE). Nothing is served before
 // [Broker.Run]. After an error nothing stays open.
-func New(o Options) (*Broker, error) { return &Broker{opts: o}, nil }
+func New(o Options) (*Broker, error) {
+	b := &Broker{opts: o, limits: o.Limits.withDefaults(), log: o.Logger, ended: make(chan struct{}),
+		settled: make(chan struct{}), origins: make(map[string]bool), meshes: make(map[keys.MeshID]*loading)}
+	if b.log == nil {
+		b.log = slog.New(slog.DiscardHandler)
+	}
+	if b.opts.Version == "" {
+		b.opts.Version = "devel"
+	}
+	b.half.all, b.half.each = b.limits.HalfOpen, b.limits.HalfOpenAddr
+	b.recorder.b, b.fetcher.b = b, b
+	b.appends.perMinute = b.limits.Appends
+	b.living, b.die = context.WithCancel(context.Background())
+	b.ending, b.endNow = context.WithCancel(b.living)
+	if err := b.open(); err != nil {
+		b.endNow()
+		b.die()
+		b.closeListeners()
+		return nil, errors.Join(err, b.closeStore())
+	}
+	return b, nil
+}
+
+// open takes hold of everything that the options name.
+func (b *Broker) open() error {
+	if err := b.opts.check(); err != nil {
+		return err
+	}
+	for _, u := range b.opts.URLs {
+		n, err := normalOrigin(u)
+		if err != nil {
+			return fmt.Errorf("URL: %w", err)
+		}
+		b.origins[n] = true
+	}
+	if b.opts.Dir != "" {
+		if err := os.MkdirAll(b.opts.Dir, 0o700); err != nil {
+			return fmt.Errorf("the data folder: %w", err)
+		}
+	}
+	var err error
+	if b.key = b.opts.Key; b.key.IsZero() {
+		if b.key, err = loadKey(b.opts.Dir); err != nil {
+			return err
+		}
+	}
+	if err := b.listen(); err != nil {
+		return err
+	}
+	if b.store = b.opts.Store; b.store == nil {
+		if b.store, err = store.OpenSQLite(b.living, b.opts.Dir); err != nil {
+			return fmt.Errorf("open the store: %w", err)
+		}
+	}
+	return b.start()
+}
+
+// start reads what is needed before anything can be served.
+func (b *Broker) start() error {
+	if err := b.store.ClearPresence(b.living); err != nil {
+		return fmt.Errorf("clear presence: %w", err)
+	}
+	list, err := b.store.Meshes(b.living)
+	if err != nil {
+		return fmt.Errorf("list the meshes: %w", err)
+	}
+	for _, m := range list {
+		b.meshes[m.ID] = &loading{}
+	}
+	if len(list) == 0 && !b.createIsOpen() {
+		if b.token, err = b.NewToken(b.living); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *Broker) closeStore() error {
+	if b.store == nil || b.opts.Store != nil {
+		return nil
+	}
+	return b.store.Close()
+}
 
 // Run serves until ctx ends or [Broker.Close] is called, then drains: reads no
 // more, commits, acknowledges, tells the peers, closes. It returns nil after
 // such an end, else what failed, and waits for everything it started.
-func (b *Broker) Run(ctx context.Context) error { return nil }
+func (b *Broker) Run(ctx context.Context) error {
+	b.mu.Lock()
+	if b.phase != phaseNew {
+		b.mu.Unlock()
+		return errors.New("broker: Run was called before, or Close")
+	}
+	b.phase = phaseServing
+	b.mu.Unlock()
+
+	var serving, recording sync.WaitGroup
+	recording.Go(func() { b.recorder.run(b.living) })
+	serving.Go(b.sweep)
+	servers := make([]*http.Server, len(b.listeners))
+	failed := make(chan error, len(b.listeners))
+	for i, l := range b.listeners {
+		servers[i] = b.server()
+		serving.Go(func() {
+			if err := servers[i].Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				failed <- fmt.Errorf("serve %s: %w", l.Addr(), err)
+			}
+		})
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+	case <-b.ending.Done():
+	case err = <-failed:
+	}
+	b.drain()
+	for _, s := range servers {
+		s.Close() // of plain requests; upgraded connections have left it
+	}
+	serving.Wait()
+	close(b.settled)
+	recording.Wait()
+	b.finish(errors.Join(err, b.closeStore()))
+	return b.end
+}
+
+// finish lets everyone know that all is let go.
+func (b *Broker) finish(err error) {
+	b.feeds.end()
+	b.die()
+	b.mu.Lock()
+	b.phase, b.end = phaseEnded, err
+	b.mu.Unlock()
+	close(b.ended)
+}
 
 // Close ends Run as the end of its context does and waits for it, or, where
 // Run was never called, closes listeners and store.
-func (b *Broker) Close() error { return nil }
+func (b *Broker) Close() error {
+	b.mu.Lock()
+	if b.phase == phaseNew {
+		b.phase = phaseEnding
+		b.mu.Unlock()
+		b.endNow()
+		b.closeMeshes()
+		b.tasks.Wait()
+		b.closeListeners()
+		b.finish(b.closeStore())
+		return b.end
+	}
+	b.mu.Unlock()
+	b.endNow()
+	<-b.ended
+	return b.end
+}
 
-// ServeHTTP answers the broker's HTTP side. Between New and Run, and after
-// Close, it answers 503.
-func (b *Broker) ServeHTTP(w http.ResponseWriter, r *http.Request) {}
+// serving says whether requests are taken.
+func (b *Broker) serving() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.phase == phaseServing
+}
+
+// enter counts a task that the end waits for, unless the end has begun.
+func (b *Broker) enter() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.phase != phaseServing {
+		return false
+	}
+	b.tasks.Add(1)
+	return true
+}
+
+// drain ends serving: not ready, read no more, commit, acknowledge, say drain,
+// close.
+func (b *Broker) drain() {
+	b.mu.Lock()
+	b.phase = phaseEnding
+	b.mu.Unlock()
+	b.draining.Store(true)
+	b.endNow()
+	b.closeListeners()
+	meshes := b.loaded()
+	for _, m := range meshes {
+		m.stopReading()
+	}
+	late := time.NewTimer(b.limits.Drain)
+	defer late.Stop()
+	for _, m := range meshes {
+		select {
+		case <-m.quiet:
+		case <-late.C:
+			late.Reset(0)
+		}
+	}
+	b.closeMeshes()
+	b.tasks.Wait()
+}
+
+// closeMeshes sends everyone away.
+func (b *Broker) closeMeshes() {
+	for _, m := range b.loaded() {
+		m.close()
+	}
+}
 
 // Key is the broker's identity, which chains and links pin.
-func (b *Broker) Key() keys.Public { return keys.Public{} }
+func (b *Broker) Key() keys.Public { return b.key.Public() }
 
 // URLs are the origins by which this broker is reached, the most public
 // first: Options.URLs, then those of the listeners ("https://192.168.1.20:7900",
 // "http://127.0.0.1:7900", "unix:/path").
-func (b *Broker) URLs() []string { return nil }
-
-// Token is the one-time token for creating the first mesh over the network, of
-// the form "ct-…", made by this start and good for one hour. It is empty where
-// none is needed, or where there is a mesh already.
-func (b *Broker) Token() string { return "" }
-
-// NewToken makes a further one-time token for creating a mesh, good for one
-// hour, and forgets those made before.
-func (b *Broker) NewToken(ctx context.Context) (string, error) { return "", nil }
-
-// CreateMesh takes a new mesh from within the process: genesis, invite and
-// join, in this order, further entries behind them allowed. It answers the
-// broker's head over them. Sent again with the same entries it answers the
-// present head.
-func (b *Broker) CreateMesh(ctx context.Context, entries []signed.Object) (signed.Object, error) {
-	return signed.Object{}, nil
+func (b *Broker) URLs() []string {
+	var out []string
+	for _, u := range b.opts.URLs {
+		if n, err := normalOrigin(u); err == nil {
+			out = append(out, n)
+		}
+	}
+	for _, local := range []bool{false, true} {
+		for _, l := range b.listeners {
+			if l.local == local {
+				out = append(out, l.urls...)
+			}
+		}
+	}
+	return out
 }
 
 // Events starts a feed of what happens from now on.
-func (b *Broker) Events() *Feed { return nil }
+func (b *Broker) Events() *Feed { return b.feeds.join() }
+
+// now is the broker's clock, Unix ms.
+func (b *Broker) now() int64 { return time.Now().UnixMilli() }
+
+// after is time.AfterFunc, counted: the end waits for f.
+func (b *Broker) after(d time.Duration, f func()) *time.Timer {
+	b.tasks.Add(1)
+	return time.AfterFunc(d, func() {
+		defer b.tasks.Done()
+		f()
+	})
+}
+
+// stop stops a timer of after.
+func (b *Broker) stop(t *time.Timer) {
+	if t != nil && t.Stop() {
+		b.tasks.Done()
+	}
+}
+
+// sweep looks after deadlines and heartbeats, once a second.
+func (b *Broker) sweep() {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			now := b.now()
+			for _, m := range b.loaded() {
+				m.sweep(now)
+			}
+			b.appends.forget(now)
+		case <-b.ending.Done():
+			return
+		}
+	}
+}
+
+// sweep asks silent sessions for a sign of life, and ends those that gave none
+// for two and a half heartbeats.
+func (m *mesh) sweep(now int64) {
+	m.mu.Lock()
+	list := make([]*session, 0, len(m.conns))
+	for _, s := range m.conns {
+		list = append(list, s)
+	}
+	m.mu.Unlock()
+	beat := m.b.limits.Heartbeat.Milliseconds()
+	for _, s := range list {
+		if s.paused.Load() {
+			continue // nobody reads it, so its silence says nothing
+		}
+		heard := s.heard()
+		switch silent := now - heard; {
+		case silent > beat*5/2:
+			s.end(wire.CloseSilent)
+			m.detach(s)
+		case silent >= beat && now-max(s.pinged, heard) >= beat:
+			s.pinged = now
+			s.out.pingNow()
+		}
+	}
+}
+
+// heard is when the session last gave a sign of life, Unix ms.
+func (s *session) heard() int64 {
+	return max(s.starts.Load(), s.sock.raw.read.Load())
+}

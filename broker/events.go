@@ -1,6 +1,11 @@
 package broker
 
-import "github.com/claudemesh/claudemesh-go/keys"
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/claudemesh/claudemesh-go/keys"
+)
 
 // EventKind says what an [Event] tells of.
 type EventKind string
@@ -9,7 +14,7 @@ type EventKind string
 const (
 	EventOnline  EventKind = "online"  // a session that receives came
 	EventOffline EventKind = "offline" // it went
-	EventMessage EventKind = "message" // a message changed its state: State, Bytes
+	EventMessage EventKind = "message" // a message reached a state: State, Bytes
 	EventCreated EventKind = "created" // a mesh was created
 	EventEntry   EventKind = "entry"   // an entry was appended: Type says which
 )
@@ -35,15 +40,85 @@ type Event struct {
 	Bytes int
 }
 
+// feedBuffer is how many events wait for the reader of a feed.
+const feedBuffer = 1024
+
 // Feed is a subscription to events. It never slows the broker down: what its
 // reader does not take in time is dropped and counted.
 type Feed struct {
 	// C carries the events; it is closed by Close and with the broker.
 	C <-chan Event
+
+	c      chan Event
+	hub    *feeds
+	missed atomic.Int64
 }
 
 // Missed is how many events were dropped since the last call.
-func (f *Feed) Missed() int { return 0 }
+func (f *Feed) Missed() int { return int(f.missed.Swap(0)) }
 
 // Close ends the subscription. A second call does nothing.
-func (f *Feed) Close() {}
+func (f *Feed) Close() { f.hub.leave(f) }
+
+// feeds are the subscriptions of a broker. mu is a leaf.
+type feeds struct {
+	n atomic.Int32 // subscriptions, so that without one nothing is made
+
+	mu     sync.Mutex // guards the following
+	all    map[*Feed]struct{}
+	closed bool
+}
+
+// any says whether somebody listens.
+func (h *feeds) any() bool { return h.n.Load() > 0 }
+
+func (h *feeds) join() *Feed {
+	c := make(chan Event, feedBuffer)
+	f := &Feed{C: c, c: c, hub: h}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		close(c)
+		return f
+	}
+	if h.all == nil {
+		h.all = make(map[*Feed]struct{})
+	}
+	h.all[f] = struct{}{}
+	h.n.Add(1)
+	return f
+}
+
+func (h *feeds) leave(f *Feed) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, ok := h.all[f]; ok {
+		delete(h.all, f)
+		h.n.Add(-1)
+		close(f.c)
+	}
+}
+
+func (h *feeds) emit(e Event) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for f := range h.all {
+		select {
+		case f.c <- e:
+		default:
+			f.missed.Add(1)
+		}
+	}
+}
+
+// end closes every feed; further ones are closed from the start.
+func (h *feeds) end() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closed = true
+	for f := range h.all {
+		delete(h.all, f)
+		h.n.Add(-1)
+		close(f.c)
+	}
+}

@@ -24,7 +24,7 @@ type listener struct {
 	proxies      []netip.Prefix  // not nil: only these may connect
 	port         string          // "" where there is none
 	origins      map[string]bool // by which it is reached, in normal form
-	url          string          // the best of them, as shown
+	urls         []string        // those to show, the best first
 }
 
 // listen binds what o asks for. After an error nothing stays bound.
@@ -62,7 +62,7 @@ func (b *Broker) bind(l Listen) (*listener, error) {
 	switch addr := raw.Addr().(type) {
 	case *net.UnixAddr:
 		out.scheme = "unix"
-		out.url = "unix:" + addr.Name
+		out.urls = []string{"unix:" + addr.Name}
 	case *net.TCPAddr:
 		out.local = addr.IP.IsLoopback()
 		out.port = fmt.Sprint(addr.Port)
@@ -86,8 +86,8 @@ func (b *Broker) bind(l Listen) (*listener, error) {
 		}
 		if o := joinOrigin(out.scheme, name, port); o != "" {
 			out.origins[o] = true
-			if out.url == "" {
-				out.url = o
+			if out.local == isLocalHost(name) || l.Net != nil {
+				out.urls = append(out.urls, o)
 			}
 		}
 	}
@@ -196,6 +196,12 @@ func reachedBy(ip string, further []string) []string {
 		}
 	}
 	return unique
+}
+
+// isLocalHost says whether a host is this very machine for whoever dials it.
+func isLocalHost(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || (ip != nil && ip.IsLoopback())
 }
 
 // machineAddresses lists this machine's addresses that others can dial: no

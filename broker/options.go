@@ -1,24 +1,33 @@
 package broker
 
 import (
+	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
 	"time"
 
 	"github.com/claudemesh/claudemesh-go/keys"
+	"github.com/claudemesh/claudemesh-go/store"
+	"github.com/claudemesh/claudemesh-go/wire"
 )
 
 // Options says how a broker runs. The zero value of every field but Dir works;
 // contradictions are refused by [New].
 type Options struct {
 	// Dir is the data folder: broker.key (0600) and the embedded database. It
-	// is made, 0700, if it is not there.
+	// is made, 0700, if it is not there. It may be empty only where Key and
+	// Store are both given.
 	Dir string
 
 	// Key is the broker's identity. Zero reads broker.key from Dir, and makes
 	// it at the first start.
 	Key keys.BrokerPrivate
+
+	// Store keeps what waits. Nil opens the embedded database in Dir and
+	// closes it with the broker; a given one is the caller's to close, after
+	// Close.
+	Store store.Store
 
 	// Listen names where to listen. Empty: nowhere, the broker is only a
 	// handler, and creating a mesh by POST wants a token.
@@ -88,7 +97,7 @@ type Limits struct {
 	// HelloWithin is how long a connection may take to say hello. Zero: 5 s.
 	HelloWithin time.Duration
 	// Heartbeat is the interval of pings on a silent connection; two and a
-	// half of it without a byte end the connection. Zero: 6 s.
+	// half of it without a byte end the connection. Zero: 10 s.
 	Heartbeat time.Duration
 	// WriteWithin is how long one write may take before the connection ends.
 	// Zero: 10 s.
@@ -111,4 +120,47 @@ type Limits struct {
 	Appends int
 	// Drain is how long Close lets peers take what is promised. Zero: 5 s.
 	Drain time.Duration
+}
+
+func (l Limits) withDefaults() Limits {
+	for _, d := range []struct {
+		at    *time.Duration
+		value time.Duration
+	}{
+		{&l.HelloWithin, wire.HelloWithin * time.Millisecond},
+		{&l.Heartbeat, 10 * time.Second},
+		{&l.WriteWithin, wire.WriteWithin * time.Millisecond},
+		{&l.Drain, 5 * time.Second},
+	} {
+		if *d.at <= 0 {
+			*d.at = d.value
+		}
+	}
+	for _, d := range []struct {
+		at    *int
+		value int
+	}{
+		{&l.HalfOpen, 1024},
+		{&l.HalfOpenAddr, 32},
+		{&l.Connections, 64},
+		{&l.InFlight, wire.InFlight},
+		{&l.Buffer, wire.SlowConsumer},
+		{&l.Appends, 60},
+	} {
+		if *d.at <= 0 {
+			*d.at = d.value
+		}
+	}
+	return l
+}
+
+// check refuses options that contradict each other.
+func (o *Options) check() error {
+	switch {
+	case o.Dir == "" && (o.Key.IsZero() || o.Store == nil):
+		return errors.New("a broker needs a data folder, or a key and a store")
+	case (o.CertFile == "") != (o.KeyFile == ""):
+		return errors.New("a certificate needs its key, and a key its certificate")
+	}
+	return nil
 }

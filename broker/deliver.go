@@ -1,0 +1,436 @@
+package broker
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/claudemesh/claudemesh-go/delivery"
+	"github.com/claudemesh/claudemesh-go/keys"
+	"github.com/claudemesh/claudemesh-go/roster"
+	"github.com/claudemesh/claudemesh-go/store"
+	"github.com/claudemesh/claudemesh-go/wire"
+)
+
+// storing is what a mesh has asked of the store and not heard of yet.
+type storing struct {
+	ops     []delivery.Effect // to be submitted; what comes while a batch is under way shares the next
+	spare   []delivery.Effect
+	batches int         // submitted and not answered
+	retry   *time.Timer // armed after a failure; until it fires nothing is submitted that can wait
+	acks    wire.Ack    // being gathered by run
+	ackTo   *session
+}
+
+// send takes a send frame. It is refused for recipients that do not belong
+// now; the machine decides the rest [CM-8].
+func (m *mesh) send(s *session, f *wire.Send, payload []byte) {
+	// The frame's memory is used again by the next one.
+	sealed := bytes.Clone(payload)
+	to := make([]wire.Recipient, 0, max(1, len(f.Recipients)))
+	if len(f.Recipients) == 0 {
+		to = append(to, wire.Recipient{Key: f.To, Session: f.Session})
+	} else {
+		to = cloneRecipients(to, f.Recipients)
+	}
+	now := m.b.now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s.standing != roster.Belongs || !s.attached {
+		s.refuseMessage(f.ID)
+		return
+	}
+	send := delivery.Send{
+		Conn: s.conn, ID: f.ID, Class: f.Class, Priority: f.Priority, One: f.One,
+		Expires: f.Expires, Sealed: sealed, To: to[:0],
+	}
+	for _, r := range to {
+		member, ok := m.state().Member(r.Key)
+		if !ok {
+			s.sendAck(&wire.Ack{State: wire.StateRefused, Why: m.whyNot(r.Key, now), To: r.Key, IDs: []keys.MessageID{f.ID}})
+			continue
+		}
+		if f.One {
+			if send.User == "" {
+				send.User = member.User
+			}
+			if send.User != member.User {
+				s.send(&wire.Error{
+					Code: wire.CodeMalformed, IDs: []keys.MessageID{f.ID},
+					Message: "a message for any one device names devices of one user",
+				})
+				return
+			}
+		}
+		send.To = append(send.To, r)
+	}
+	if len(send.To) == 0 {
+		return
+	}
+	for _, r := range send.To {
+		m.note(message{
+			from: s.peer(), to: r.Key, id: f.ID, class: f.Class, priority: f.Priority,
+			bytes: len(sealed) + len(r.Box),
+		}, now)
+	}
+	m.delivery.Send(now, &send)
+	m.run(now)
+}
+
+// cloneRecipients copies recipients with their boxes into memory of their own,
+// one piece for all boxes.
+func cloneRecipients(dst, from []wire.Recipient) []wire.Recipient {
+	n := 0
+	for i := range from {
+		n += len(from[i].Box)
+	}
+	boxes := make([]byte, 0, n)
+	for _, r := range from {
+		start := len(boxes)
+		boxes = append(boxes, r.Box...)
+		r.Box = boxes[start:len(boxes):len(boxes)]
+		dst = append(dst, r)
+	}
+	return dst
+}
+
+// whyNot says why nothing goes to a key that does not belong.
+func (m *mesh) whyNot(key keys.Public, now int64) wire.Why {
+	switch m.state().Standing(key, now) {
+	case roster.Revoked:
+		return wire.WhyRevoked
+	case roster.Waits:
+		return wire.WhyPending
+	}
+	return wire.WhyNotMember
+}
+
+// refuseMessage answers a message of a session that may not send.
+func (s *session) refuseMessage(id keys.MessageID) {
+	code := wire.CodeForbidden
+	switch s.standing {
+	case roster.Waits:
+		code = wire.CodePending
+	case roster.Revoked:
+		code = wire.CodeRevoked
+	}
+	s.send(&wire.Error{Code: code, Message: code.Info().Sentence, IDs: []keys.MessageID{id}})
+}
+
+// receipt takes a receipt frame.
+func (m *mesh) receipt(s *session, f *wire.Receipt) {
+	now := m.b.now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s.standing != roster.Belongs || !s.attached {
+		return
+	}
+	m.delivery.Receipt(now, s.conn, f.State, f.Why, f.From, f.IDs)
+	m.run(now)
+}
+
+// tooMany says whether more of the session's messages are unanswered than it
+// may have; the session is woken when that has changed.
+func (m *mesh) tooMany(s *session) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s.waits = s.attached && m.delivery.InFlight(s.conn) >= m.b.limits.InFlight
+	return s.waits
+}
+
+// run carries out what the machine asks for, in its order. mu is held.
+func (m *mesh) run(now int64) {
+	effects := m.delivery.Effects()
+	for i := range effects {
+		m.carryOut(&effects[i], now)
+	}
+	m.flushAck()
+	m.submit(false)
+	m.arm(now)
+}
+
+// carryOut does one thing that the machine asked for. Nothing here waits.
+func (m *mesh) carryOut(e *delivery.Effect, now int64) {
+	if e.Kind != delivery.EffectAck {
+		m.flushAck()
+	}
+	switch e.Kind {
+	case delivery.EffectDeliver:
+		if s := m.conns[e.Conn]; s != nil {
+			s.out.deliver(e.Row, e.Attempt)
+			m.noteRow(e.Row)
+		}
+	case delivery.EffectAck:
+		m.gatherAck(e, now)
+	case delivery.EffectGrant:
+		if s := m.conns[e.Conn]; s != nil {
+			s.send(&wire.Grant{Granted: e.Granted, From: e.Peer, IDs: []keys.MessageID{e.ID}})
+		}
+	case delivery.EffectClose:
+		switch s := m.conns[e.Conn]; {
+		case s == nil:
+		case e.Code == wire.CloseRevoked:
+			s.fail(wire.CodeRevoked, e.Code, 0)
+		default:
+			s.end(e.Code)
+		}
+	case delivery.EffectFetch:
+		// The fetch sees what was asked for before it.
+		m.submit(true)
+		m.b.fetcher.add(m, e.Fetch)
+	case delivery.EffectSaveOutcome:
+		o := e.Outcome
+		m.noteState(o.To, "", o.ID, o.Recipient, o.State, now)
+		m.store.ops = append(m.store.ops, *e)
+	default: // all others are the store's
+		m.store.ops = append(m.store.ops, *e)
+	}
+}
+
+// gatherAck puts acks that differ in their id only into one frame.
+func (m *mesh) gatherAck(e *delivery.Effect, now int64) {
+	s := m.conns[e.Conn]
+	if s == nil {
+		return
+	}
+	m.noteState(s.peer(), s.hello.Label, e.ID, e.Peer, e.State, now)
+	a := &m.store.acks
+	if m.store.ackTo != s || a.State != e.State || a.Why != e.Why || a.To != e.Peer || len(a.IDs) >= wire.MaxIDs {
+		m.flushAck()
+		m.store.ackTo = s
+		a.State, a.Why, a.To = e.State, e.Why, e.Peer
+	}
+	a.IDs = append(a.IDs, e.ID)
+}
+
+func (m *mesh) flushAck() {
+	s := m.store.ackTo
+	if s == nil {
+		return
+	}
+	s.sendAck(&m.store.acks)
+	m.store.ackTo = nil
+	m.store.acks.IDs = m.store.acks.IDs[:0]
+	if s.waits && m.delivery.InFlight(s.conn) < m.b.limits.InFlight {
+		s.waits = false
+		s.wake()
+	}
+}
+
+// sendAck queues an ack; a connection that is too far behind is ended.
+func (s *session) sendAck(a *wire.Ack) {
+	if !s.out.ack(a) {
+		s.end(wire.CloseSlow)
+	}
+}
+
+// submit hands the store what is to be kept. While a batch is under way what
+// comes waits for its answer, and goes together: commits gather without a
+// timer. With now it goes behind that batch at once. mu is held.
+func (m *mesh) submit(now bool) {
+	if len(m.store.ops) == 0 || (!now && (m.store.batches > 0 || m.store.retry != nil)) {
+		return
+	}
+	ops := m.store.ops
+	m.store.ops, m.store.spare = m.store.spare[:0], nil
+	m.store.batches++
+	m.b.store.Submit(store.Batch{Mesh: m.id, Ops: ops}, func(claims []delivery.ClaimResult, err error) {
+		if errors.Is(err, store.ErrClosed) {
+			// The answer may come by this very goroutine, which holds mu.
+			m.b.tasks.Go(func() { m.committed(ops, claims, err) })
+			return
+		}
+		m.committed(ops, claims, err)
+	})
+}
+
+// committed takes the store's answer to a batch.
+func (m *mesh) committed(ops []delivery.Effect, claims []delivery.ClaimResult, err error) {
+	var seq uint64
+	for i := range ops {
+		seq = max(seq, ops[i].Seq)
+	}
+	now := m.b.now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.store.batches--
+	if err != nil {
+		m.commitFailed(ops, seq, err, now)
+		return
+	}
+	if m.store.spare == nil {
+		clear(ops)
+		m.store.spare = ops[:0]
+	}
+	if seq > 0 {
+		m.delivery.Committed(now, seq, claims)
+	}
+	m.run(now)
+	m.settle()
+}
+
+// retryStore is how long after a failure the store is asked again.
+const retryStore = time.Second
+
+// commitFailed tells the machine that nothing of a batch is kept. What was
+// stored earlier and is over (drops, outcomes) is asked for again: forgotten,
+// it would come to life at the next start.
+func (m *mesh) commitFailed(ops []delivery.Effect, seq uint64, err error, now int64) {
+	m.b.log.Error("the store keeps nothing", "mesh", m.id, "err", err)
+	var again []delivery.Effect
+	for i := range ops {
+		switch ops[i].Kind {
+		case delivery.EffectSave, delivery.EffectClaim:
+		default:
+			again = append(again, ops[i])
+		}
+	}
+	m.store.ops = append(again, m.store.ops...)
+	if seq > 0 {
+		m.delivery.CommitFailed(now, seq)
+	}
+	if len(again) > 0 && m.store.retry == nil && !m.closed {
+		m.store.retry = m.b.after(retryStore, func() {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.store.retry = nil
+			if !m.closed {
+				m.submit(false)
+			}
+		})
+	}
+	m.run(now)
+	m.settle()
+}
+
+// fetched takes the store's answer to a fetch.
+func (m *mesh) fetched(f *delivery.Fetch, got store.Fetched, err error) {
+	now := m.b.now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case err != nil:
+		m.b.log.Error("read from the store", "mesh", m.id, "err", err)
+		m.delivery.FetchFailed(now, f)
+	case f.Kind == delivery.FetchOutcomes:
+		m.delivery.FetchedOutcomes(now, f, got.Outcomes, got.More)
+	default:
+		m.delivery.Fetched(now, f, got.Rows, got.More)
+	}
+	m.run(now)
+}
+
+// arm sets the timer for the machine's next deadline. mu is held.
+func (m *mesh) arm(now int64) {
+	next := m.delivery.Next()
+	if m.closed || next == 0 || (m.timerAt != 0 && m.timerAt <= next) {
+		return // a timer that fires too early arms itself again
+	}
+	m.disarm()
+	m.timerAt = next
+	m.timer = m.b.after(time.Duration(max(0, next-now))*time.Millisecond, m.tick)
+}
+
+// disarm stops the timer. mu is held.
+func (m *mesh) disarm() {
+	if m.timer != nil {
+		m.b.stop(m.timer)
+		m.timer, m.timerAt = nil, 0
+	}
+}
+
+func (m *mesh) tick() {
+	now := m.b.now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.timer, m.timerAt = nil, 0
+	if m.closed {
+		return
+	}
+	m.delivery.Tick(now)
+	m.run(now)
+}
+
+// trace answers what became of a message of the session's peer: what the
+// machine knows, and what waits in the store only.
+func (m *mesh) trace(s *session, f *wire.Trace) {
+	m.mu.Lock()
+	member := s.standing == roster.Belongs
+	var states []wire.TraceState
+	if member {
+		states = m.delivery.Trace(s.peer(), f.Message)
+	}
+	m.submit(true)
+	m.mu.Unlock()
+	if !member {
+		s.refuse(wire.CodeForbidden, f.ID, "")
+		return
+	}
+	got, err := m.b.store.Fetch(m.b.ending, m.id, &delivery.Fetch{
+		Kind: delivery.FetchMessage, Sender: s.peer(), ID: f.Message, Limit: wire.MaxRecipients,
+	})
+	if err != nil {
+		if !errors.Is(err, context.Canceled) {
+			m.b.log.Error("trace", "mesh", m.id, "err", err)
+		}
+		s.refuse(wire.CodeStorage, f.ID, "")
+		return
+	}
+	known := make(map[keys.Public]bool, len(states))
+	for _, st := range states {
+		known[st.To] = true
+	}
+	for _, r := range got.Rows {
+		if !known[r.To] && len(states) < wire.MaxRecipients {
+			states = append(states, wire.TraceState{To: r.To, State: wire.StateQueued, Time: r.Sent})
+		}
+	}
+	s.send(&wire.Trace{Re: f.ID, Message: f.Message, States: states})
+}
+
+// fetcher reads from the store for the machines: a few goroutines, so that a
+// thousand peers that come back at once do not mean a thousand queries.
+type fetcher struct {
+	mu   sync.Mutex // guards the following; a leaf
+	jobs []fetchJob
+	n    int // goroutines that run
+	b    *Broker
+}
+
+// fetchers is how many fetches run at a time.
+const fetchers = 4
+
+type fetchJob struct {
+	m *mesh
+	f *delivery.Fetch
+}
+
+// add has a fetch made. The machine has one for each queue at most.
+func (f *fetcher) add(m *mesh, fetch *delivery.Fetch) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.jobs = append(f.jobs, fetchJob{m, fetch})
+	if f.n < fetchers {
+		f.n++
+		f.b.tasks.Go(f.run)
+	}
+}
+
+func (f *fetcher) run() {
+	for {
+		f.mu.Lock()
+		if len(f.jobs) == 0 {
+			f.n--
+			f.jobs = nil
+			f.mu.Unlock()
+			return
+		}
+		j := f.jobs[0]
+		f.jobs = f.jobs[1:]
+		f.mu.Unlock()
+		got, err := f.b.store.Fetch(f.b.living, j.m.id, j.f)
+		j.m.fetched(j.f, got, err)
+	}
+}

@@ -1,0 +1,160 @@
+package broker
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/claudemesh/claudemesh-go/gather"
+	"github.com/claudemesh/claudemesh-go/wire"
+)
+
+// This is the only file that knows which WebSocket library there is.
+
+// Sizes of a connection's buffers, in bytes.
+const (
+	gatherLimit = 64 << 10 // accepted and not yet written
+	readKeep    = 8 << 10  // a read buffer larger than this is not kept
+	readStart   = 512
+)
+
+// closeLinger is how long a closed connection may take to answer the close
+// frame.
+const closeLinger = time.Second
+
+// errTooLarge: a frame beyond the limit came in.
+var errTooLarge = errors.New("frame too large")
+
+// socket is one WebSocket connection: one message a frame. One goroutine
+// reads, one at a time writes; the rest may be called by any.
+type socket struct {
+	ws   *websocket.Conn
+	conn *gather.Conn // beneath it
+	raw  *gateConn    // beneath that
+	buf  []byte       // of read
+}
+
+// acceptSocket upgrades a request. The answer to a failure is written.
+func acceptSocket(w http.ResponseWriter, r *http.Request, within time.Duration) (*socket, error) {
+	s := &socket{}
+	ws, err := websocket.Accept(&hijacker{ResponseWriter: w, into: s, within: within}, r, &websocket.AcceptOptions{
+		Subprotocols: []string{wire.Subprotocol},
+		// Host and Origin were checked, and more strictly, before.
+		InsecureSkipVerify: true,
+		CompressionMode:    websocket.CompressionDisabled,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.ws = ws
+	return s, nil
+}
+
+// hijacker puts a gathering connection between the WebSocket and what the
+// HTTP server accepted: above TLS, so that many frames share a record too.
+type hijacker struct {
+	http.ResponseWriter
+	into   *socket
+	within time.Duration
+}
+
+// Hijack takes the connection from the HTTP server.
+func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	c, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	if h.into.raw = gated(c); h.into.raw == nil { // served as a handler
+		h.into.raw = &gateConn{Conn: c, release: func() {}}
+		c = h.into.raw
+	}
+	h.into.conn = gather.New(c, gather.Options{Limit: gatherLimit, WriteWithin: h.within, Linger: closeLinger})
+	rw.Writer.Reset(h.into.conn)
+	return h.into.conn, rw, nil
+}
+
+// limit sets how many bytes a frame may have.
+func (s *socket) limit(n int64) { s.ws.SetReadLimit(n) }
+
+// readBy ends reads at a time; zero ends that.
+func (s *socket) readBy(t time.Time) error { return s.conn.SetReadDeadline(t) }
+
+// read gives the next message, valid until the next call, and whether it is a
+// binary one. It fails with errTooLarge, os.ErrDeadlineExceeded or whatever
+// ended the connection.
+func (s *socket) read() (msg []byte, binary bool, err error) {
+	kind, r, err := s.ws.Reader(context.Background())
+	if err != nil {
+		return nil, false, err
+	}
+	if cap(s.buf) > readKeep || s.buf == nil {
+		s.buf = make([]byte, 0, readStart)
+	}
+	// The buffer grows with what has come, not with what was announced.
+	buf := s.buf[:0]
+	for {
+		if len(buf) == cap(buf) {
+			buf = append(buf, 0)[:len(buf)]
+		}
+		n, err := r.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		if errors.Is(err, io.EOF) {
+			s.buf = buf
+			return buf, kind == websocket.MessageBinary, nil
+		}
+		if errors.Is(err, websocket.ErrMessageTooBig) {
+			return nil, false, fmt.Errorf("%w: %w", errTooLarge, err)
+		}
+		if err != nil {
+			return nil, false, err
+		}
+	}
+}
+
+// write hands one message to the connection. It blocks while much is
+// unwritten.
+func (s *socket) write(msg []byte, binary bool) error {
+	kind := websocket.MessageText
+	if binary {
+		kind = websocket.MessageBinary
+	}
+	return s.ws.Write(context.Background(), kind, msg)
+}
+
+// pingFrame is a whole ping of RFC 6455 without payload, unmasked as a
+// server's frames are.
+var pingFrame = []byte{0x89, 0x00}
+
+// ping sends one. The library's own ping waits for its pong, which would keep
+// a goroutine for each; nobody waits here, since any byte that comes back is a
+// sign of life. It goes beneath the library, between two of its frames: only
+// the goroutine that writes calls it, what the reading one writes meanwhile is
+// a single small frame, and gather keeps each write whole.
+func (s *socket) ping() error {
+	_, err := s.conn.Write(pingFrame)
+	return err
+}
+
+// close says why and ends the connection, also under a read; it waits a
+// second for the other side's word.
+func (s *socket) close(code wire.CloseCode, reason string) {
+	_ = s.readBy(time.Now().Add(closeLinger))
+	_ = s.ws.Close(websocket.StatusCode(code), reason)
+}
+
+// abort ends the connection at once.
+func (s *socket) abort() { _ = s.ws.CloseNow() }
+
+// closedBy says whether the other side ended the connection by a close frame.
+func closedBy(err error) bool { return websocket.CloseStatus(err) != -1 }
+
+// timedOut says whether a read ended because its time was over.
+func timedOut(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
