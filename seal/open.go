@@ -82,7 +82,10 @@ func OpenDirect(pair *Pair, box []byte, expect Expect) (Message, error) {
 	if len(m.Audience.Keys) != 1 || m.Audience.Keys[0] != pair.own {
 		return Message{}, ErrAudience
 	}
-	return m, expect.check(&m)
+	if err := expect.check(&m); err != nil {
+		return Message{}, err
+	}
+	return m, nil
 }
 
 // SealGroup seals a message for the keys of its audience, two or more: sealed is for
@@ -162,7 +165,10 @@ func OpenGroup(pair *Pair, box, sealed []byte, expect Expect) (Message, error) {
 	if m.Audience.Size() < 2 || len(m.Audience.Keys) > 0 && !slices.Contains(m.Audience.Keys, pair.own) {
 		return Message{}, ErrAudience
 	}
-	return m, expect.check(&m)
+	if err := expect.check(&m); err != nil {
+		return Message{}, err
+	}
+	return m, nil
 }
 
 // check compares an opened message with what is expected.
