@@ -22,31 +22,36 @@ type BrokerOptions struct {
 // senders what became of it. Each method is an event; afterwards the caller
 // carries out [Broker.Effects].
 type Broker struct {
-	now      int64
-	limit    int // messages waiting for one recipient
-	effects  []Effect
-	handed   bool // the effects were given out
-	conns    map[Conn]*connState
-	peers    map[keys.Public]*peerState
-	users    map[string]*userState
-	known    map[messageKey]*message
-	ring     ring
-	saving   []saving // asked for and not answered, from head on
-	head     int
-	seq      uint64
-	grace    int             // items whose commit waits
-	due      [8][]*peerState // by the millisecond, modulo 8
-	ticked   int64           // buckets up to here were looked at
-	waiting  int             // messages that wait, of all recipients
-	sweepAt  int64           // when the store is searched for what expired
-	sweeping bool            // it is being searched
-	oldAt    int64           // when claims and outcomes are swept
-	retryAt  int64           // when what failed is fetched again; 0: nothing did
-	retry    []*Fetch
-	groups   []*group // with something out that was not claimed
-	groupsAt int64    // when the first of them is due
-	freed    []*group // whose devices may be handed something now
-	draining bool
+	now         int64
+	limit       int // messages waiting for one recipient
+	window      int // messages out to one recipient without receipt
+	windowBytes int // their bytes
+	memory      int // bytes waiting for one recipient and lane in memory
+	page        int // rows of one fetch
+	effects     []Effect
+	handed      bool // the effects were given out
+	conns       map[Conn]*connState
+	peers       map[keys.Public]*peerState
+	users       map[string]*userState
+	known       map[messageKey]*message
+	ring        ring
+	saving      []saving // asked for and not answered, from head on
+	head        int
+	seq         uint64
+	grace       int             // items whose commit waits
+	due         [8][]*peerState // by the millisecond, modulo 8
+	spare       []*peerState    // empty, the memory of the bucket looked at last
+	ticked      int64           // buckets up to here were looked at
+	waiting     int             // messages that wait, of all recipients
+	sweepAt     int64           // when the store is searched for what expired
+	sweeping    bool            // it is being searched
+	oldAt       int64           // when claims and outcomes are swept
+	retryAt     int64           // when what failed is fetched again; 0: nothing did
+	retry       []*Fetch
+	groups      []*group // with something out that was not claimed
+	groupsAt    int64    // when the first of them is due
+	freed       []*group // whose devices may be handed something now
+	draining    bool
 }
 
 type messageKey struct {
@@ -71,16 +76,20 @@ const (
 // NewBroker starts a mesh's machine at a time. Nothing is connected.
 func NewBroker(now int64, o BrokerOptions) *Broker {
 	b := &Broker{
-		now:      now,
-		limit:    o.Limits.Waiting,
-		conns:    map[Conn]*connState{},
-		peers:    map[keys.Public]*peerState{},
-		users:    map[string]*userState{},
-		known:    map[messageKey]*message{},
-		ticked:   now,
-		sweepAt:  now + sweepEvery,
-		oldAt:    now + sweepEvery,
-		groupsAt: noTime,
+		now:         now,
+		limit:       o.Limits.Waiting,
+		conns:       map[Conn]*connState{},
+		peers:       map[keys.Public]*peerState{},
+		users:       map[string]*userState{},
+		known:       map[messageKey]*message{},
+		ticked:      now,
+		sweepAt:     now + sweepEvery,
+		oldAt:       now + sweepEvery,
+		groupsAt:    noTime,
+		window:      wire.WindowMessages,
+		windowBytes: wire.WindowBytes,
+		memory:      wire.SlowConsumer,
+		page:        pageRows,
 	}
 	if b.limit <= 0 {
 		b.limit = wire.MaxWaiting
@@ -178,7 +187,7 @@ func (b *Broker) Tick(now int64) {
 		b.sweepAt = b.now + sweepEvery
 		if b.waiting > 0 && !b.sweeping {
 			b.sweeping = true
-			b.emit(Effect{Kind: EffectFetch, Fetch: &Fetch{Kind: FetchExpired, Time: b.now, Limit: pageRows}})
+			b.emit(Effect{Kind: EffectFetch, Fetch: &Fetch{Kind: FetchExpired, Time: b.now, Limit: b.page}})
 		}
 		b.forget()
 	}

@@ -118,7 +118,7 @@ func (b *Broker) takerOne(q *queue, it *item) *connState {
 			b.turnTo(g, p)
 		}
 	}
-	if g.lanes[it.lane] >= wire.WindowMessages {
+	if g.lanes[it.lane] >= b.window {
 		return nil
 	}
 	it.turn = g.turn
@@ -159,7 +159,7 @@ func (b *Broker) uncount(it *item) {
 		return
 	}
 	it.turn = 0
-	full := g.lanes[it.lane] >= wire.WindowMessages
+	full := g.lanes[it.lane] >= b.window
 	g.out--
 	g.lanes[it.lane]--
 	g.due = b.now + wire.ClaimWait

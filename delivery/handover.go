@@ -47,7 +47,7 @@ func (b *Broker) taker(q *queue, it *item) *connState {
 	if q.lane == LaneReceipt {
 		return p.anyConn(it)
 	}
-	if p.outMsgs > 0 && (p.outMsgs >= wire.WindowMessages || p.outBytes+it.size > wire.WindowBytes) {
+	if p.outMsgs > 0 && (p.outMsgs >= b.window || p.outBytes+it.size > b.windowBytes) {
 		return nil
 	}
 	if q.reply != nil {
@@ -112,12 +112,12 @@ func (b *Broker) evict(q *queue, it *item) {
 
 // fetch asks for what a queue has in the store only, when there is room.
 func (b *Broker) fetch(q *queue) {
-	if q.from == noNumber || q.fetching || q.dead || q.bytes >= wire.SlowConsumer/2 || !b.ready(q) {
+	if q.from == noNumber || q.fetching || q.dead || q.bytes >= b.memory/2 || !b.ready(q) {
 		return
 	}
 	q.fetching, q.evicted = true, noNumber
 	f := &Fetch{Kind: FetchLane, Lane: q.lane, To: q.to.key, From: q.from,
-		Limit: pageRows, Bytes: wire.SlowConsumer - q.bytes, queue: q}
+		Limit: b.page, Bytes: b.memory - q.bytes, queue: q}
 	if q.reply != nil {
 		f.Session = q.reply.Session
 	}

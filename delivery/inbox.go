@@ -1,6 +1,8 @@
 package delivery
 
 import (
+	"slices"
+
 	"github.com/claudemesh/claudemesh-go/keys"
 	"github.com/claudemesh/claudemesh-go/wire"
 )
@@ -54,7 +56,8 @@ type InboxRow struct {
 	Reply     bool           // For wrote what this answers
 
 	// Copy: the broker keeps it until this device claimed it; Taker is the
-	// session whose connection brought it, with which it goes.
+	// session whose connection brought it, with which it goes. Granted, it is
+	// no copy any more, and keeps its Taker: no gap is looked for before it.
 	Copy  bool
 	Taker keys.SessionID
 	// Missing is since when no session that it is for was there; 0: one is.
@@ -97,152 +100,60 @@ const (
 	PolicyMute // refused as muted
 )
 
-// Arrival is what is judged of a delivered message. For one that cannot be
-// opened yet, the outer values stand in for the inner ones.
-type Arrival struct {
-	Opened  bool
-	Sent    int64 // inner
-	Expires int64 // inner
-	Copy    bool  // deliver said claim
-	Policy  Policy
-	// Known: (sender, id) is in the inbox or remembered.
-	Known bool
-	// Rows is how many rows the inbox has, Limit how many it may have (0: no
-	// limit).
-	Rows, Limit int
+// ahead tells whether the message was sent later than it came, by more than
+// clocks may differ. It waits for its time.
+func (r *InboxRow) ahead(now int64) bool {
+	return r.Sent > r.Arrived+wire.ClockAhead && r.Sent > now
 }
 
-// Judgement is what to do about an arrival.
-type Judgement uint8
+// claimed tells whether the message is, or was, one that any one of several
+// devices shows.
+func (r *InboxRow) claimed() bool { return r.Copy || !r.Taker.IsZero() }
 
-// Judgements.
-const (
-	// TakeIt: write a row in State, remember the id, and when that is synced say
-	// received (not of a copy).
-	TakeIt Judgement = iota + 1
-	// SayReceived: it is a duplicate; say received again, change nothing.
-	SayReceived
-	// RefuseIt: say refused, with Why; remember nothing.
-	RefuseIt
-)
-
-// Judged is the answer of Judge.
-type Judged struct {
-	Do    Judgement
-	State InboxState
-	Why   wire.Why
-	// Held: tell the sender by a receipt that policy keeps it back.
-	Held bool
-	// Clock: it is more than wire.ClockAhead ahead: a clock is wrong, say so.
-	Clock bool
+// Show moves a stream past a message that was shown.
+func (s *Stream) Show(n uint64, expires int64) {
+	s.Shown = max(s.Shown, n)
+	s.Until = max(s.Until, RememberUntil(expires))
 }
-
-// Judge decides about a message that came off the wire.
-func Judge(now int64, a Arrival) Judged { return Judged{} }
 
 // RememberUntil gives how long (sender, id) is remembered, from the inner
 // expiry.
 func RememberUntil(expires int64) int64 { return expires + wire.RememberedAfter }
 
-// View is what state.db holds for one mesh, read in the transaction that also
-// writes what is decided.
-type View struct {
-	Rows     []InboxRow // all but those beyond the caller's page, by Place
-	Streams  map[StreamKey]Stream
-	Sessions []SessionRow
+// Recover puts a message back whose shower ended without evidence and whose
+// transcript does not tell. It is shown again and says so; not a copy, which is
+// never shown before it was granted, and then is none.
+func (r *InboxRow) Recover() {
+	r.State, r.Shower = InboxWaiting, keys.SessionID{}
+	r.Again = r.Again || !r.Copy
 }
 
-// Want says what a session would show now.
-type Want struct {
-	Session keys.SessionID
-	// Asked: its agent or user asks; also low is shown, whatever the status.
-	Asked bool
-	// Elsewhere: also what is for other live sessions of this peer.
-	Elsewhere bool
-	// Max is the number of messages at most; 0: all.
-	Max int
+// Crashed gives the places of rows in InboxShowing whose shower is not live:
+// the transcript decides whether they were seen; where it cannot, Recover.
+func Crashed(rows []InboxRow, live []SessionRow) []int64 {
+	var places []int64
+	for i := range rows {
+		if rows[i].State == InboxShowing && !isLive(live, rows[i].Shower) {
+			places = append(places, rows[i].Place)
+		}
+	}
+	return places
 }
 
-// Showing is one message to show.
-type Showing struct {
-	Place int64
-	// Claim: it is a copy, to be claimed first; shown only when granted.
-	Claim bool
-	// Gap: numbers before it are missing, and were waited for.
-	Gap bool
-	// Late: a higher number of its stream was shown before it.
-	Late bool
-	// Again: it may have been shown before.
-	Again bool
+// GoneCopies gives the places of copies that have gone with the connection of
+// their taker: those of sessions that are not live, and of ended when that is
+// not zero.
+func GoneCopies(rows []InboxRow, live []SessionRow, ended keys.SessionID) []int64 {
+	var places []int64
+	for i := range rows {
+		r := &rows[i]
+		if r.Copy && (!isLive(live, r.Taker) || r.Taker == ended) {
+			places = append(places, r.Place)
+		}
+	}
+	return places
 }
 
-// Elsewhere counts what waits for another live session.
-type Elsewhere struct {
-	Session keys.SessionID
-	Count   int
-}
-
-// Plan is what a session may show, in order, and what stays.
-type Plan struct {
-	Show []Showing
-	// Missing are changes of InboxRow.Missing, to be written.
-	Missing []MissingChange
-	// Expired are rows past their expiry, to be dropped and remembered.
-	Expired []int64
-	// Next is when to look again, Unix ms; 0: when something changes.
-	Next int64
-	// Elsewhere counts what waits for other live sessions, Later what waits for
-	// this one until it is idle, Low until it asks, Held what policy keeps back.
-	Elsewhere        []Elsewhere
-	Later, Low, Held int
-}
-
-// MissingChange sets InboxRow.Missing of the row Place.
-type MissingChange struct {
-	Place   int64
-	Missing int64
-}
-
-// PlanShow decides what a session may show now.
-func PlanShow(now int64, v View, w Want) Plan { return Plan{} }
-
-// Chosen gives the session among the live ones that is to show a row, so that
-// it can be poked; zero: none yet. At is when the answer changes by time
-// alone, 0: never.
-func Chosen(now int64, row *InboxRow, live []SessionRow) (session keys.SessionID, at int64) {
-	return keys.SessionID{}, 0
-}
-
-// Crashed gives the rows in InboxShowing whose shower is not live: the
-// transcript decides whether they were seen; where it cannot, they go back to
-// InboxWaiting with Again.
-func Crashed(rows []InboxRow, live []SessionRow) []int64 { return nil }
-
-// GoneCopies gives the copies that have gone with the connection of their
-// taker: those of sessions not live, and of ended when not zero.
-func GoneCopies(rows []InboxRow, live []SessionRow, ended keys.SessionID) []int64 { return nil }
-
-// Show moves a stream past a message that was shown.
-func (s *Stream) Show(n uint64, expires int64) {}
-
-// ReceiptRow is what one message's sender is to be told by a sealed receipt,
-// written in the transaction that makes it true.
-type ReceiptRow struct {
-	Place   int64
-	Session keys.SessionID // the session that tells it
-	To      keys.Public    // the message's sender
-	ID      keys.MessageID
-	Hash    [32]byte   // SHA-256 of what was sealed
-	State   wire.State // seen, held or refused
-	Why     wire.Why
-	Time    int64 // since when, Unix ms
-	Expires int64 // of the message; the receipt expires with it
-}
-
-// Gather gives the receipts that are due, as groups of places, one sealed
-// receipt each, to one recipient and at most wire.MaxReceiptSize large;
-// everything with flush. Next is when to look again, 0: when something
-// changes.
-func Gather(now int64, rows []ReceiptRow, flush bool) (groups [][]int64, next int64) {
-	return nil, 0
+func isLive(live []SessionRow, id keys.SessionID) bool {
+	return slices.ContainsFunc(live, func(s SessionRow) bool { return s.ID == id })
 }

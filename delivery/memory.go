@@ -77,7 +77,7 @@ func (b *Broker) fetchedExpired(rows []*Row, more bool) {
 	}
 	b.sweeping = more
 	if more {
-		b.emit(Effect{Kind: EffectFetch, Fetch: &Fetch{Kind: FetchExpired, Time: b.now, Limit: pageRows}})
+		b.emit(Effect{Kind: EffectFetch, Fetch: &Fetch{Kind: FetchExpired, Time: b.now, Limit: b.page}})
 	}
 }
 
@@ -118,7 +118,7 @@ func (b *Broker) Revoke(now int64, peer keys.Public) {
 			}
 		}
 	}
-	b.emit(Effect{Kind: EffectFetch, Fetch: &Fetch{Kind: FetchPeer, To: peer, Limit: pageRows}})
+	b.emit(Effect{Kind: EffectFetch, Fetch: &Fetch{Kind: FetchPeer, To: peer, Limit: b.page}})
 }
 
 // sentBy gives what is known of a sender's messages, in the order of their ids.

@@ -1,6 +1,9 @@
 package delivery
 
 import (
+	"cmp"
+	"slices"
+
 	"github.com/claudemesh/claudemesh-go/keys"
 	"github.com/claudemesh/claudemesh-go/wire"
 )
@@ -29,7 +32,23 @@ type OutboxRow struct {
 }
 
 // Done tells whether nothing is left to send of the row.
-func (r *OutboxRow) Done() bool { return false }
+func (r *OutboxRow) Done() bool { return r.pending() == 0 }
+
+// pending is how many acks the row waits for.
+func (r *OutboxRow) pending() int {
+	n := 0
+	for i := range r.To {
+		if r.To[i].State <= wire.StatePending {
+			n++
+		} else if r.One {
+			return 0
+		}
+	}
+	if r.One {
+		n = min(n, 1)
+	}
+	return n
+}
 
 // OutboxEffectKind says what an [OutboxEffect] asks for.
 type OutboxEffectKind uint8
@@ -42,7 +61,7 @@ const (
 	// OutboxState writes what became of a message (ID) for a recipient (To) into
 	// what was sent and into the row: State, Why. It is to be merged by Advance.
 	OutboxState
-	// OutboxDone deletes the row Place, in the transaction of the OutboxState
+	// OutboxDone deletes the row Place (ID), in the transaction of the OutboxState
 	// before it.
 	OutboxDone
 	// OutboxLoad reads rows of this session behind Place, lowest first, up to
@@ -65,59 +84,339 @@ type OutboxEffect struct {
 // Outbox sends the rows of one session over one connection at a time: what is
 // unacknowledged again after a reconnect, in order, before anything new, and
 // never past its expiry [CM-8].
-type Outbox struct{ effects []OutboxEffect }
+//
+// It holds the lowest rows in memory, some more than may be in flight; those
+// behind them stay in state.db until there is room.
+type Outbox struct {
+	now       int64
+	effects   []OutboxEffect
+	handed    bool // the effects were given out
+	rows      []*outboxItem
+	byID      map[keys.MessageID]*outboxItem
+	bytes     int   // of Sealed in rows
+	loaded    int64 // rows up to this place were loaded
+	loading   bool
+	stale     bool // what is being loaded was asked for before Taken
+	more      bool // state.db has rows behind loaded
+	connected bool
+	limit     int // targets in flight
+	inFlight  int
+	at        int   // rows before this index were sent on this connection
+	expires   int64 // no row expires before
+}
+
+// outboxItem is a row and what is going on with it.
+type outboxItem struct {
+	row     *OutboxRow
+	sent    bool // on this connection
+	pending int  // targets that are not acknowledged; with One 1 or 0
+}
+
+const (
+	outboxRows  = 2 * wire.InFlight // rows in memory
+	outboxBytes = wire.WindowBytes  // of their payloads; one row always
+)
 
 // NewOutbox starts a session's outbox at a time, with what state.db holds for
 // it (OutboxLoad is the first effect).
-func NewOutbox(now int64) *Outbox { return &Outbox{} }
+func NewOutbox(now int64) *Outbox {
+	o := &Outbox{now: now, byID: map[keys.MessageID]*outboxItem{}, expires: noTime, more: true}
+	o.load()
+	return o
+}
 
 // Effects returns what is to be done since the last call. The slice is used
 // again by the next event.
-func (o *Outbox) Effects() []OutboxEffect { return o.effects }
+func (o *Outbox) Effects() []OutboxEffect {
+	o.handed = true
+	return o.effects
+}
+
+func (o *Outbox) event(now int64) {
+	o.now = max(o.now, now)
+	if o.handed {
+		clear(o.effects)
+		o.effects, o.handed = o.effects[:0], false
+	}
+}
 
 // Next tells when Tick has to be called at the latest, Unix ms; 0: never.
-func (o *Outbox) Next() int64 { return 0 }
+func (o *Outbox) Next() int64 {
+	if o.expires == noTime {
+		return 0
+	}
+	return o.expires
+}
 
 // Tick lets time pass: what expired is told and dropped.
-func (o *Outbox) Tick(now int64) {}
+func (o *Outbox) Tick(now int64) {
+	o.event(now)
+	o.expire()
+}
+
+// expire drops what is past its expiry, but not what is in flight: its ack
+// says what became of it.
+func (o *Outbox) expire() {
+	if o.now < o.expires {
+		return
+	}
+	o.expires = noTime
+	for i := 0; i < len(o.rows); i++ {
+		it := o.rows[i]
+		switch {
+		case it.sent:
+		case it.row.Expires > o.now:
+			o.expires = min(o.expires, it.row.Expires)
+		default:
+			o.settle(it, wire.StateExpired, wire.WhyNone)
+			i--
+		}
+	}
+	o.load()
+}
+
+// settle ends all targets of a row that are not acknowledged.
+func (o *Outbox) settle(it *outboxItem, state wire.State, why wire.Why) {
+	for i := range it.row.To {
+		t := &it.row.To[i]
+		if t.State > wire.StatePending {
+			continue
+		}
+		t.State, t.Why = state, why
+		o.emit(OutboxEffect{Kind: OutboxState, Place: it.row.Place, ID: it.row.ID, To: t.Key, State: state, Why: why})
+	}
+	o.drop(it)
+}
+
+func (o *Outbox) emit(e OutboxEffect) { o.effects = append(o.effects, e) }
+
+// drop lets go of a row that is done.
+func (o *Outbox) drop(it *outboxItem) {
+	o.emit(OutboxEffect{Kind: OutboxDone, Place: it.row.Place, ID: it.row.ID})
+	if it.sent {
+		o.inFlight -= it.pending
+	}
+	o.bytes -= len(it.row.Sealed)
+	i := o.index(it.row.Place)
+	o.rows = slices.Delete(o.rows, i, i+1)
+	if i < o.at {
+		o.at--
+	}
+	delete(o.byID, it.row.ID)
+}
+
+// index gives where a place is, or belongs, among the rows.
+func (o *Outbox) index(place int64) int {
+	i, _ := slices.BinarySearchFunc(o.rows, place, func(it *outboxItem, p int64) int { return cmp.Compare(it.row.Place, p) })
+	return i
+}
 
 // Connected starts a connection after its welcome; inFlight is the broker's
 // limit, 0 for wire.InFlight. The caller has taken over the rows of ended
 // sessions before ([Orphans]).
-func (o *Outbox) Connected(now int64, inFlight int) {}
+func (o *Outbox) Connected(now int64, inFlight int) {
+	o.event(now)
+	o.reset()
+	o.connected, o.limit = true, inFlight
+	if inFlight <= 0 {
+		o.limit = wire.InFlight
+	}
+	o.expire()
+	o.pump()
+}
 
 // Disconnected ends it. Nothing is sent until the next one.
-func (o *Outbox) Disconnected() {}
+func (o *Outbox) Disconnected() {
+	o.event(o.now)
+	o.reset()
+	o.connected = false
+}
+
+// reset makes all rows rows that have to be sent.
+func (o *Outbox) reset() {
+	o.inFlight, o.at = 0, 0
+	for _, it := range o.rows {
+		it.sent = false
+		o.expires = min(o.expires, it.row.Expires)
+	}
+}
 
 // Add is a row that this session has just committed to state.db, in the order
 // of their places.
-func (o *Outbox) Add(now int64, row *OutboxRow) {}
+func (o *Outbox) Add(now int64, row *OutboxRow) {
+	o.event(now)
+	if o.more || o.loading || len(o.rows) >= outboxRows || o.bytes > outboxBytes {
+		o.more = true // it comes when there is room
+	} else {
+		o.insert(row)
+		o.loaded = max(o.loaded, row.Place)
+	}
+	o.pump()
+}
 
 // Taken says that rows of ended sessions were given to this one in state.db.
-func (o *Outbox) Taken(now int64) {}
+func (o *Outbox) Taken(now int64) {
+	o.event(now)
+	o.loaded, o.more = 0, true
+	o.stale = o.loading
+	o.load()
+}
+
+// insert puts a row into its place, if it is not there.
+func (o *Outbox) insert(row *OutboxRow) {
+	if row.Done() || o.byID[row.ID] != nil {
+		return
+	}
+	it := &outboxItem{row: row, pending: row.pending()}
+	i := o.index(row.Place)
+	o.rows = slices.Insert(o.rows, i, it)
+	o.at = min(o.at, i)
+	o.byID[row.ID] = it
+	o.bytes += len(row.Sealed)
+	o.expires = min(o.expires, row.Expires)
+}
+
+// load asks for the rows behind those that were loaded, when there is room.
+func (o *Outbox) load() {
+	if !o.more || o.loading || len(o.rows) > outboxRows/2 || o.bytes > outboxBytes/2 {
+		return
+	}
+	o.loading = true
+	o.emit(OutboxEffect{Kind: OutboxLoad, Place: o.loaded, Limit: outboxRows})
+}
 
 // Loaded answers an OutboxLoad. More says that there are more than these.
-func (o *Outbox) Loaded(now int64, rows []*OutboxRow, more bool) {}
+func (o *Outbox) Loaded(now int64, rows []*OutboxRow, more bool) {
+	o.event(now)
+	o.loading = false
+	if !o.stale {
+		o.more = more
+		for _, row := range rows {
+			o.insert(row)
+			o.loaded = max(o.loaded, row.Place)
+		}
+	}
+	o.stale = false
+	o.expire()
+	o.load()
+	o.pump()
+}
+
+// pump sends what may be sent now. While rows are being loaded that belong
+// before others, none is.
+func (o *Outbox) pump() {
+	if !o.connected || o.loading {
+		return
+	}
+	for o.at < len(o.rows) {
+		it := o.rows[o.at]
+		if !it.sent {
+			if o.inFlight > 0 && o.inFlight+it.pending > o.limit {
+				return
+			}
+			if it.row.Expires <= o.now {
+				o.settle(it, wire.StateExpired, wire.WhyNone)
+				continue
+			}
+			it.sent = true
+			o.inFlight += it.pending
+			o.emit(OutboxEffect{Kind: OutboxSend, Row: it.row, Place: it.row.Place, ID: it.row.ID})
+		}
+		o.at++
+	}
+}
 
 // Ack is an ack frame. An ack of a message that is not in this outbox any more
 // is a later change, and comes as an OutboxState alone.
 func (o *Outbox) Ack(now int64, to keys.Public, state wire.State, why wire.Why, ids []keys.MessageID) {
+	o.event(now)
+	for _, id := range ids {
+		o.ack(id, to, state, why)
+	}
+	o.load()
+	o.pump()
 }
 
 // Refuse drops a target before its sending: its key is no member any more.
-func (o *Outbox) Refuse(now int64, id keys.MessageID, to keys.Public, why wire.Why) {}
+func (o *Outbox) Refuse(now int64, id keys.MessageID, to keys.Public, why wire.Why) {
+	o.event(now)
+	it := o.byID[id]
+	if it != nil && it.row.One && len(it.row.To) > 1 { // another device has it yet
+		it.row.To = slices.DeleteFunc(it.row.To, func(t Target) bool { return t.Key == to })
+		return
+	}
+	o.ack(id, to, wire.StateRefused, why)
+	o.load()
+	o.pump()
+}
+
+func (o *Outbox) ack(id keys.MessageID, to keys.Public, state wire.State, why wire.Why) {
+	it := o.byID[id]
+	if it == nil {
+		o.emit(OutboxEffect{Kind: OutboxState, ID: id, To: to, State: state, Why: why})
+		return
+	}
+	o.emit(OutboxEffect{Kind: OutboxState, Place: it.row.Place, ID: id, To: to, State: state, Why: why})
+	if it.row.One {
+		for i := range it.row.To {
+			it.row.To[i].State, it.row.To[i].Why = state, why
+		}
+		o.drop(it)
+		return
+	}
+	for i := range it.row.To {
+		t := &it.row.To[i]
+		if t.Key != to {
+			continue
+		}
+		if t.State <= wire.StatePending && it.sent {
+			o.inFlight--
+		}
+		if t.State <= wire.StatePending {
+			it.pending--
+		}
+		Advance(&t.State, &t.Why, state, why)
+	}
+	if it.pending == 0 {
+		o.drop(it)
+	}
+}
 
 // Waiting is how many rows are not acknowledged, as far as loaded.
-func (o *Outbox) Waiting() int { return 0 }
+func (o *Outbox) Waiting() int { return len(o.rows) }
+
+// strength orders what can be said of a message.
+var strength = [...]uint8{
+	wire.StateUnknown:   0,
+	wire.StatePending:   1,
+	wire.StateQueued:    2,
+	wire.StateExpired:   3,
+	wire.StateDelivered: 4,
+	wire.StateHeld:      5,
+	wire.StateRefused:   6,
+	wire.StateSeen:      7,
+}
 
 // Advance merges what is newly said of a message for a recipient into what is
 // known: the stronger word stays, whatever the order in which they come. seen
-// is above all, being proved; refused, expired, held, delivered, queued and
+// is above all, being proved; refused, held, delivered, expired, queued and
 // pending follow. It tells whether anything changed.
 func Advance(known *wire.State, why *wire.Why, newState wire.State, newWhy wire.Why) bool {
-	return false
+	if int(newState) >= len(strength) || int(*known) < len(strength) && strength[newState] <= strength[*known] {
+		return false
+	}
+	*known, *why = newState, newWhy
+	return true
 }
 
 // Orphans gives the sessions among owners, which rows of the outbox name, that
 // no live process holds. Their rows go to the process that connects.
-func Orphans(owners []keys.SessionID, live []SessionRow) []keys.SessionID { return nil }
+func Orphans(owners []keys.SessionID, live []SessionRow) []keys.SessionID {
+	var gone []keys.SessionID
+	for _, id := range owners {
+		if !slices.ContainsFunc(live, func(s SessionRow) bool { return s.ID == id }) {
+			gone = append(gone, id)
+		}
+	}
+	return gone
+}

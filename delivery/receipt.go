@@ -197,7 +197,7 @@ func (b *Broker) tell(it *item, state wire.State, why wire.Why) {
 // fetchOutcomes asks for what a sender has not heard yet.
 func (b *Broker) fetchOutcomes(p *peerState) {
 	p.outcomes = false
-	b.emit(Effect{Kind: EffectFetch, Fetch: &Fetch{Kind: FetchOutcomes, To: p.key, Limit: pageRows}})
+	b.emit(Effect{Kind: EffectFetch, Fetch: &Fetch{Kind: FetchOutcomes, To: p.key, Limit: b.page}})
 }
 
 // FetchedOutcomes brings the outcomes of a fetch.

@@ -185,7 +185,7 @@ func (b *Broker) offer(it *item) {
 			q = &c.replies[it.lane]
 		}
 	}
-	it.spill = q.bytes >= wire.SlowConsumer
+	it.spill = q.bytes >= b.memory
 	q.put(nil, it)
 	b.pump(q)
 	b.schedule(it)
