@@ -72,7 +72,7 @@ type reads struct {
 
 // rowColumns are the columns that reads.row wants.
 const rowColumns = "SELECT q.recipient, q.lane, q.number, q.sender, q.message, q.body, q.sent, q.expires, q.session, q.box," +
-	" b.data FROM queue q JOIN body b ON b.id = q.body "
+	" q.priority, b.data FROM queue q JOIN body b ON b.id = q.body "
 
 // fetch reads what is asked for.
 func (r *reads) fetch(f *delivery.Fetch) error {
@@ -149,23 +149,14 @@ func (r *reads) row(c sqlite.Row) (*delivery.Row, error) {
 		row.Message = m
 		return row, nil
 	}
-	m := &delivery.Message{From: from, Sent: c.Int64(6), Expires: c.Int64(7), Sealed: c.Bytes(10)}
+	m := &delivery.Message{From: from, Sent: c.Int64(6), Expires: c.Int64(7), Sealed: c.Bytes(11),
+		Priority: wire.Priority(c.Int64(10)), One: row.Lane.One()}
 	copy(m.ID[:], c.Bytes(4))
-	m.Class, m.Priority, m.One = ofLane(row.Lane)
+	if row.Lane == delivery.LaneReceipt {
+		m.Class = wire.ClassReceipt
+	}
 	row.Message, r.bodies[c.Int64(5)] = m, m
 	return row, nil
-}
-
-// ofLane is the inverse of [delivery.LaneOf].
-func ofLane(l delivery.Lane) (wire.Class, wire.Priority, bool) {
-	for _, c := range []wire.Class{wire.ClassMessage, wire.ClassReceipt} {
-		for _, p := range []wire.Priority{wire.PriorityNext, wire.PriorityNow, wire.PriorityLow} {
-			if one := l.One(); delivery.LaneOf(c, p, one) == l {
-				return c, p, one
-			}
-		}
-	}
-	return 0, 0, false
 }
 
 // count sets Left of rows that one of several devices shows.

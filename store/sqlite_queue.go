@@ -195,25 +195,41 @@ func (t *tx) apply(batches []*submit) error {
 	return nil
 }
 
-// brief finds the ops that undo each other: a save, and the drop of that row
-// behind it.
+// copyOf names a message's row for a recipient across the batches of a flush.
+type copyOf struct {
+	mesh     keys.MeshID
+	from, to keys.Public
+	id       keys.MessageID
+}
+
+// brief finds the ops that need not be carried out: a save and the drop of that
+// row behind it, and a save of what was saved before.
 func brief(batches []*submit) map[*delivery.Effect]bool {
 	if !drops(batches) {
 		return nil
 	}
 	gone := map[*delivery.Effect]bool{}
 	saved := map[place]*delivery.Effect{}
+	copies := map[copyOf]bool{}
 	for _, b := range batches {
 		for i := range b.Ops {
 			op := &b.Ops[i]
 			switch op.Kind {
 			case delivery.EffectSave:
+				c := copyOf{b.Mesh, op.Row.From, op.Row.To, op.Row.ID}
+				if copies[c] {
+					// Without this it would be written if the one before is not.
+					gone[op] = true
+					continue
+				}
+				copies[c] = true
 				saved[place{b.Mesh, op.Row.To, op.Row.Lane, op.Row.N}] = op
 			case delivery.EffectDrop:
 				p := place{b.Mesh, op.Peer, op.Lane, op.N}
 				if first := saved[p]; first != nil {
 					gone[first], gone[op] = true, true
 					delete(saved, p)
+					delete(copies, copyOf{b.Mesh, first.Row.From, first.Row.To, first.Row.ID})
 				}
 			}
 		}
@@ -293,9 +309,9 @@ func (w *writes) save(row *delivery.Row) error {
 	}
 	// Only the message's being there already is no error: another row at this
 	// place would be a defect, and must not pass silently.
-	n, err := w.Exec("INSERT INTO queue (recipient, lane, number, sender, message, body, sent, expires, session, box)"+
-		" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (sender, message, recipient) DO NOTHING",
-		to, uint8(row.Lane), row.N, from, row.ID[:], body, row.Sent, row.Expires, session, box)
+	n, err := w.Exec("INSERT INTO queue (recipient, lane, number, sender, message, priority, body, sent, expires, session, box)"+
+		" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (sender, message, recipient) DO NOTHING",
+		to, uint8(row.Lane), row.N, from, row.ID[:], uint8(row.Priority), body, row.Sent, row.Expires, session, box)
 	if err != nil || n > 0 || !made {
 		return err
 	}

@@ -57,6 +57,7 @@ CREATE TABLE queue (
     number    INTEGER NOT NULL,
     sender    INTEGER NOT NULL,
     message   BLOB NOT NULL,
+    priority  INTEGER NOT NULL, -- receipts of all priorities share a lane
     body      INTEGER NOT NULL,
     sent      INTEGER NOT NULL,
     expires   INTEGER NOT NULL,
