@@ -165,10 +165,10 @@ func (m *mesh) order(s *session, f *wire.Append, p roster.Proposal, now int64) {
 	}
 	m.head, m.life = head, head.Head.Life
 	s.send(answer)
-	m.announce(s, change, now)
-	if s.standing == roster.InviteOpen || s.standing == roster.InviteShut {
-		s.end(wire.CloseJoined)
+	if s.standing == roster.InviteOpen {
+		s.end(wire.CloseJoined) // its work is done
 	}
+	m.announce(s, change, now)
 }
 
 // notAppended answers an append that others were faster than: with what its
