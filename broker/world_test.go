@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"testing"
 	"time"
@@ -483,3 +484,5 @@ func (c *client) receive() (*wire.Deliver, string) {
 func isEnd(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || websocket.CloseStatus(err) != -1
 }
+
+func mustAddr(text string) netip.Addr { return netip.MustParseAddr(text) }

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -40,6 +39,7 @@ type socket struct {
 	conn *gather.Conn // beneath it
 	raw  *gateConn    // beneath that
 	buf  []byte       // of read
+	max  int          // bytes of a frame; its reader's
 }
 
 // acceptSocket upgrades a request. The answer to a failure is written.
@@ -55,6 +55,9 @@ func acceptSocket(w http.ResponseWriter, r *http.Request, within time.Duration) 
 		return nil, err
 	}
 	s.ws = ws
+	// read has a limit of its own: the library's would close with a code that
+	// tells the peer to come back and try the same again.
+	ws.SetReadLimit(-1)
 	return s, nil
 }
 
@@ -81,8 +84,8 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return h.into.conn, rw, nil
 }
 
-// limit sets how many bytes a frame may have.
-func (s *socket) limit(n int64) { s.ws.SetReadLimit(n) }
+// limit sets how many bytes a frame may have; for the goroutine that reads.
+func (s *socket) limit(n int) { s.max = n }
 
 // readBy ends reads at a time; zero ends that.
 func (s *socket) readBy(t time.Time) error { return s.conn.SetReadDeadline(t) }
@@ -106,12 +109,12 @@ func (s *socket) read() (msg []byte, binary bool, err error) {
 		}
 		n, err := r.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
+		if len(buf) > s.max {
+			return nil, false, errTooLarge
+		}
 		if errors.Is(err, io.EOF) {
 			s.buf = buf
 			return buf, kind == websocket.MessageBinary, nil
-		}
-		if errors.Is(err, websocket.ErrMessageTooBig) {
-			return nil, false, fmt.Errorf("%w: %w", errTooLarge, err)
 		}
 		if err != nil {
 			return nil, false, err

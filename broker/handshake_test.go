@@ -1,0 +1,294 @@
+package broker
+
+import (
+	"context"
+	"crypto/rand"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/claudemesh/claudemesh-go/chain"
+	"github.com/claudemesh/claudemesh-go/keys"
+	"github.com/claudemesh/claudemesh-go/signed"
+	"github.com/claudemesh/claudemesh-go/wire"
+)
+
+func TestHelloRefused(t *testing.T) {
+	w := newWorld(t)
+	stranger := must(keys.NewPeerPrivate(rand.Reader))
+	tests := []struct {
+		name   string
+		key    keys.Signer
+		change func(*wire.HelloBody)
+		code   wire.Code
+		close  wire.CloseCode
+	}{
+		{"unknown key", stranger, nil, wire.CodeNotMember, wire.CloseNotMember},
+		{"another nonce", w.alice, func(b *wire.HelloBody) { b.Nonce[0] ^= 1 }, wire.CodeBadSignature, wire.CloseHello},
+		{"another broker", w.alice, func(b *wire.HelloBody) { b.Broker[0] ^= 1 }, wire.CodeBadSignature, wire.CloseHello},
+		{"key of another", stranger, func(b *wire.HelloBody) { b.Peer = w.alice.Public() }, wire.CodeBadSignature, wire.CloseHello},
+		{"relayed", w.alice, func(b *wire.HelloBody) { b.Origin = "https://mallory.test" }, wire.CodeOrigin, wire.CloseOrigin},
+		{"another port", w.alice, func(b *wire.HelloBody) { b.Origin = "http://mesh.test:8080" }, wire.CodeOrigin, wire.CloseOrigin},
+		{"another scheme", w.alice, func(b *wire.HelloBody) { b.Origin = "https://mesh.test" }, wire.CodeOrigin, wire.CloseOrigin},
+		{"unix socket", w.alice, func(b *wire.HelloBody) { b.Origin = "unix:" }, wire.CodeOrigin, wire.CloseOrigin},
+		{"no origin", w.alice, func(b *wire.HelloBody) { b.Origin = "" }, wire.CodeOrigin, wire.CloseOrigin},
+		{"origin with a path", w.alice, func(b *wire.HelloBody) { b.Origin = "http://mesh.test/v1" }, wire.CodeOrigin, wire.CloseOrigin},
+		{"unknown mesh", w.alice, func(b *wire.HelloBody) { b.Mesh[0] ^= 1 }, wire.CodeUnknownMesh, wire.CloseUnknownMesh},
+		{"no session", w.alice, func(b *wire.HelloBody) { b.Session = keys.SessionID{} }, wire.CodeMalformed, wire.CloseMalformed},
+		{"label is no slug", w.alice, func(b *wire.HelloBody) { b.Label = "a/b" }, wire.CodeMalformed, wire.CloseMalformed},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := *w
+			w.t = t
+			c := w.greet(tt.key, tt.change)
+			c.wantError(tt.code)
+			c.wantClose(tt.close)
+		})
+	}
+}
+
+// A hello that was recorded is worthless: its nonce is another connection's.
+func TestHelloReplayed(t *testing.T) {
+	w := newWorld(t)
+	first := w.hello(w.alice, wire.ReceivesLive)
+	again := w.dial()
+	want[*wire.Challenge](again)
+	again.sayHello(first.body, w.alice)
+	again.wantError(wire.CodeBadSignature)
+	again.wantClose(wire.CloseHello)
+}
+
+func TestHelloHostile(t *testing.T) {
+	w := newWorld(t)
+	deep := `{"type":"hello","signed":` + strings.Repeat("[", 4000) + strings.Repeat("]", 4000) + `}`
+	tests := []struct {
+		name string
+		kind websocket.MessageType
+		msg  string
+		code wire.CloseCode
+	}{
+		{"too large", websocket.MessageText, strings.Repeat(" ", wire.MaxFrameBeforeHello+1), wire.CloseTooLarge},
+		{"no JSON", websocket.MessageText, "hello", wire.CloseMalformed},
+		{"empty", websocket.MessageText, "", wire.CloseMalformed},
+		{"binary without length", websocket.MessageBinary, "ab", wire.CloseMalformed},
+		{"length beyond the frame", websocket.MessageBinary, "\x00\x01\x00\x00{}", wire.CloseMalformed},
+		{"no UTF-8", websocket.MessageText, "{\"type\":\"hello\",\"signed\":\"\xff\"}", wire.CloseMalformed},
+		{"deep nesting", websocket.MessageText, deep, wire.CloseMalformed},
+		{"twice the same name", websocket.MessageText, `{"type":"hello","type":"send"}`, wire.CloseMalformed},
+		{"another frame", websocket.MessageText, `{"type":"ping","n":1}`, wire.CloseHello},
+		{"unknown frame", websocket.MessageText, `{"type":"sesame"}`, wire.CloseMalformed},
+		{"hello of garbage", websocket.MessageText, `{"type":"hello","signed":"AAAA","sig":"` + strings.Repeat("A", 86) + `"}`, wire.CloseMalformed},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := *w
+			w.t = t
+			c := w.dial()
+			want[*wire.Challenge](c)
+			c.raw(tt.kind, []byte(tt.msg))
+			c.wantClose(tt.code)
+		})
+	}
+	w.hello(w.alice, wire.ReceivesLive) // it still serves
+}
+
+func TestHelloLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		c := w.dial()
+		want[*wire.Challenge](c)
+		began := time.Now()
+		c.wantClose(wire.CloseNoHello)
+		if d := time.Since(began); d > 6*time.Second {
+			t.Errorf("closed after %v", d)
+		}
+		// One that sends a byte now and then gains nothing by it.
+		raw, err := w.l.dial(context.Background(), "", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer raw.Close()
+		began = time.Now()
+		var drip sync.WaitGroup
+		defer drip.Wait()
+		drip.Go(func() {
+			for _, b := range []byte("GET /v1 HTTP/1.1\r\nHost: mesh.test\r\nX-Slow: very very slow\r\n") {
+				if _, err := raw.Write([]byte{b}); err != nil {
+					return
+				}
+				<-time.After(time.Second)
+			}
+		})
+		buf := make([]byte, 1024)
+		for {
+			if _, err := raw.Read(buf); err != nil {
+				break
+			}
+		}
+		if d := time.Since(began); d > 11*time.Second {
+			t.Errorf("the slow one was closed after %v", d)
+		}
+	})
+}
+
+func TestHalfOpenBound(t *testing.T) {
+	h := halfOpen{all: 3, each: 2}
+	a, b := mustAddr("192.0.2.1"), mustAddr("2001:db8::1")
+	one, two := h.enter(a, false), h.enter(a, false)
+	if one == nil || two == nil || h.enter(a, false) != nil {
+		t.Fatal("an address has two")
+	}
+	three := h.enter(b, false)
+	if three == nil || h.enter(mustAddr("192.0.2.2"), true) != nil {
+		t.Fatal("all have three")
+	}
+	two()
+	if four := h.enter(mustAddr("2001:db8::2"), false); four == nil {
+		t.Fatal("a /64 has two")
+	}
+	one()
+	if h.enter(mustAddr("2001:db8::3"), false) != nil {
+		t.Fatal("a /64 is one address")
+	}
+	three()
+	if h.n != 1 || len(h.addr) != 1 {
+		t.Fatalf("%d counted, %v", h.n, h.addr)
+	}
+}
+
+// The gate counts connections that say nothing at all, and lets go of them.
+func TestHalfOpenGate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(o *Options) { o.Limits.HalfOpen = 3 })
+		var silent []net.Conn
+		for range 3 {
+			c, err := w.l.dial(context.Background(), "", "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			silent = append(silent, c)
+		}
+		synctest.Wait()
+		c, err := w.l.dial(context.Background(), "", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Read(make([]byte, 1)); err == nil {
+			t.Fatal("a fourth was served")
+		}
+		for _, c := range silent { // they are closed for their silence
+			if _, err := c.Read(make([]byte, 1)); err == nil {
+				t.Fatal("answered without a request")
+			}
+		}
+		a := w.hello(w.alice, wire.ReceivesLive) // and sessions do not count
+		for range 3 {
+			w.hello(w.alice, wire.ReceivesLive)
+		}
+		a.send(&wire.Ping{N: 1})
+		want[*wire.Pong](a)
+	})
+}
+
+func TestHelloReplaces(t *testing.T) {
+	w := newWorld(t)
+	old := w.hello(w.alice, wire.ReceivesLive)
+	same := func(b *wire.HelloBody) { b.Session = old.body.Session }
+	fresh := w.hello(w.alice, wire.ReceivesLive, same)
+	old.wantClose(wire.CloseReplaced)
+	fresh.send(&wire.Ping{N: 7})
+	if p := want[*wire.Pong](fresh); p.N != 7 {
+		t.Fatalf("%+v", p)
+	}
+	// Another peer's session of the same id is another session.
+	bob := w.join("bob", "desk")
+	w.hello(bob, wire.ReceivesLive, same)
+	fresh.send(&wire.Ping{N: 8})
+	want[*wire.Pong](fresh)
+}
+
+func TestConnectionsBound(t *testing.T) {
+	w := newWorld(t, func(o *Options) { o.Limits.Connections = 2 })
+	w.hello(w.alice, wire.ReceivesLive)
+	w.hello(w.alice, wire.ReceivesNone)
+	c := w.greet(w.alice, nil)
+	c.wantError(wire.CodeRate)
+	c.wantClose(wire.CloseRate)
+}
+
+func TestWelcomeCounts(t *testing.T) {
+	w := newWorld(t)
+	a := w.hello(w.alice, wire.ReceivesLive)
+	if a.welcome.Missing != 3 || a.welcome.Present != 1 || a.welcome.Queued != 0 {
+		t.Fatalf("%+v", a.welcome)
+	}
+	if a.welcome.Limits.InFlight != wire.InFlight || a.welcome.Heartbeat <= 0 || a.welcome.Time <= 0 {
+		t.Fatalf("%+v", a.welcome)
+	}
+	at := w.state().At()
+	bob := w.join("bob", "desk")
+	b := w.hello(bob, wire.ReceivesNone, func(b *wire.HelloBody) { b.At = at })
+	if b.welcome.Missing != 2 || b.welcome.Present != 2 {
+		t.Fatalf("%+v", b.welcome)
+	}
+}
+
+// An invite's key may sync, and append one join by that invite.
+func TestInviteKey(t *testing.T) {
+	w := newWorld(t)
+	link := w.invite(1)
+	c := w.hello(link, wire.ReceivesLive)
+	c.send(&wire.Sync{ID: 1})
+	if e := want[*wire.Entries](c); e.Re != 1 || len(e.Entries) != 4 || e.More {
+		t.Fatalf("%+v", e)
+	}
+	other := must(keys.NewInvitePrivate(rand.Reader))
+	c.send(&wire.Append{ID: 2, Entries: []signed.Object{w.sign(chain.Invite{
+		Key: other.Public(), Rank: chain.RankMember, Uses: 1, Expires: now() + 1000, Kinds: []chain.Kind{chain.KindAgent},
+	}, w.alice)}})
+	c.wantError(wire.CodeForbidden)
+	id := c.message(w.alice.Public(), "psst")
+	if e := c.wantError(wire.CodeForbidden); len(e.IDs) != 1 || e.IDs[0] != id {
+		t.Fatalf("%+v", e)
+	}
+	for i, f := range []wire.Frame{
+		&wire.Subscribe{ID: 3}, &wire.Trace{ID: 4, Message: id}, &wire.Presence{PID: 1},
+	} {
+		c.send(f)
+		if e := c.wantError(wire.CodeForbidden); i < 2 && e.Re == 0 {
+			t.Fatalf("%+v", e)
+		}
+	}
+	// Used up, it is shut, also for one who is connected.
+	peer := must(keys.NewPeerPrivate(rand.Reader))
+	second := w.hello(link, wire.ReceivesNone)
+	c.append(w.sign(chain.Join{User: "bob", Device: "desk", Peer: peer.Public(), Kind: chain.KindAgent}, link, peer))
+	c.wantClose(wire.CloseJoined)
+	second.wantError(wire.CodeNotMember)
+	second.wantClose(wire.CloseNotMember)
+	third := w.greet(link, nil)
+	third.wantError(wire.CodeForbidden)
+	third.wantClose(wire.CloseNotMember)
+}
+
+// An owner's and the recovery key may sync and append, nothing else.
+func TestOwnerKey(t *testing.T) {
+	w := newWorld(t)
+	for _, key := range []keys.Signer{w.owner, w.recovery} {
+		c := w.hello(key, wire.ReceivesLive)
+		c.send(&wire.Sync{ID: 1})
+		want[*wire.Entries](c)
+		c.message(w.alice.Public(), "psst")
+		c.wantError(wire.CodeForbidden)
+		c.send(&wire.Subscribe{ID: 3})
+		c.wantError(wire.CodeForbidden)
+	}
+	c := w.hello(w.owner, wire.ReceivesNone)
+	c.append(w.sign(chain.Broker{URLs: []string{"https://mesh.example.org"}}, w.owner))
+}
