@@ -129,7 +129,7 @@ func (m MessageID) Tail(n int) string {
 // ParseMessageID reads the full form that [MessageID.String] writes. It fails with
 // [ErrText].
 func ParseMessageID(text string) (MessageID, error) {
-	digits, found := strings.CutPrefix(strings.ToLower(text), messagePrefix)
+	digits, found := strings.CutPrefix(lower(text), messagePrefix)
 	if !found || len(digits) != messageDigits {
 		return MessageID{}, fmt.Errorf("%w: a message id is %s and %d characters",
 			ErrText, messagePrefix, messageDigits)

@@ -293,6 +293,8 @@ func TestHumanForms(t *testing.T) {
 		"", "key-", full[4:], full[:len(full)-1], full + "a", "key-" + strings.Repeat("1", 52),
 		"key-" + strings.Repeat("a", 51) + "b", // bits after the end
 		full[:20] + "\n" + full[21:], full[:20] + "\u017f" + full[22:],
+		// The Kelvin sign, which strings.ToLower takes for a K.
+		"key-" + strings.Repeat("a", 49) + "\u212aaa",
 	} {
 		if _, err := keys.ParsePublic(bad); !errors.Is(err, keys.ErrText) {
 			t.Errorf("key %q: %v", bad, err)
@@ -462,6 +464,63 @@ func TestInviteSeedAndBrokerKeyAreCopies(t *testing.T) {
 	if _, err := (keys.PeerPrivate{}).Curve(); err == nil {
 		t.Error("the zero value has a curve key")
 	}
+}
+
+// FuzzText tests that every text that is taken is the one text of its value.
+func FuzzText(f *testing.F) {
+	v, err := vectors.People()
+	if err != nil {
+		f.Fatal(err)
+	}
+	list, err := vectors.Keys()
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, m := range v.MessageIDs {
+		f.Add(m.Text)
+	}
+	for _, m := range v.MeshIDs {
+		f.Add(m.Text)
+	}
+	for _, k := range list {
+		wire, err := k.Ed25519.MarshalText()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(k.Text)
+		f.Add(string(wire))
+	}
+	ascii := func(text string) string {
+		return strings.Map(func(r rune) rune {
+			if 'A' <= r && r <= 'Z' {
+				r += 'a' - 'A'
+			}
+			return r
+		}, text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if key, err := keys.ParsePublic(text); err == nil && key.String() != ascii(text) {
+			t.Errorf("key %s", key)
+		}
+		if id, err := keys.ParseMessageID(text); err == nil && id.String() != ascii(text) {
+			t.Errorf("message %s", id)
+		}
+		if id, err := keys.ParseMeshID(text); err == nil && id.String() != ascii(text) {
+			t.Errorf("mesh %s", id)
+		}
+		if key, err := keys.ParsePeerPrivate(text); err == nil && key.Export() != ascii(text) {
+			t.Error("private key")
+		}
+		var key keys.Public
+		if err := key.UnmarshalText([]byte(text)); err == nil {
+			if wire, err := key.MarshalText(); err != nil || string(wire) != text {
+				t.Errorf("wire form %s: %v", wire, err)
+			}
+		}
+		if slug, err := keys.Slug(text); err == nil && (slug != ascii(text) || !keys.IsSlug(slug)) {
+			t.Errorf("slug %s", slug)
+		}
+	})
 }
 
 func BenchmarkCheck(b *testing.B) {

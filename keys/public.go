@@ -40,7 +40,7 @@ func (p Public) String() string { return publicPrefix + base32Lower.EncodeToStri
 // It does not call [Public.Check].
 func ParsePublic(text string) (Public, error) {
 	var p Public
-	rest, found := strings.CutPrefix(strings.ToLower(text), publicPrefix)
+	rest, found := strings.CutPrefix(lower(text), publicPrefix)
 	if !found {
 		return Public{}, fmt.Errorf("%w: a public key starts with %s", ErrText, publicPrefix)
 	}

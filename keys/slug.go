@@ -3,7 +3,6 @@ package keys
 import (
 	"errors"
 	"fmt"
-	"strings"
 )
 
 // MaxSlug is how many characters a slug has at most.
@@ -24,7 +23,7 @@ func Slug(name string) (string, error) {
 			return "", fmt.Errorf("%w: not %q", ErrSlug, name)
 		}
 	}
-	return strings.ToLower(name), nil
+	return lower(name), nil
 }
 
 // IsSlug tells whether name is a slug as it stands, in lower case.

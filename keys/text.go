@@ -59,8 +59,9 @@ func parseBase32(value []byte, text, what string) error {
 	if len(text) != base32Lower.EncodedLen(len(value)) {
 		return fmt.Errorf("%w: %s has the wrong length", ErrText, what)
 	}
-	text = strings.ToLower(text)
+	text = lower(text)
 	decoded, err := base32Lower.DecodeString(text)
+	defer clear(decoded) // it may be a secret
 	// encoding/base32 has no strict mode and skips line breaks: what does not
 	// encode back to the same text is refused.
 	if err != nil || len(decoded) != len(value) || base32Lower.EncodeToString(decoded) != text {
@@ -68,6 +69,21 @@ func parseBase32(value []byte, text, what string) error {
 	}
 	copy(value, decoded)
 	return nil
+}
+
+// lower lowers the ASCII letters. strings.ToLower would make a k of the Kelvin sign,
+// and give a value a further text.
+func lower(text string) string {
+	if strings.IndexFunc(text, func(r rune) bool { return 'A' <= r && r <= 'Z' }) < 0 {
+		return text
+	}
+	out := []byte(text)
+	for i, c := range out {
+		if 'A' <= c && c <= 'Z' {
+			out[i] = c + 'a' - 'A'
+		}
+	}
+	return string(out)
 }
 
 // fill reads len(value) random bytes.

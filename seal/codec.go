@@ -2,7 +2,7 @@ package seal
 
 import (
 	"encoding/base64"
-	"errors"
+	"fmt"
 	"strconv"
 	"unicode/utf8"
 
@@ -26,7 +26,7 @@ func DecodeMessage(data []byte) (Message, error) {
 	if !m.decodeFast(data) {
 		m = Message{}
 		if err := signed.DecodeOpen(data, &m); err != nil {
-			return Message{}, errors.Join(ErrMalformed, err)
+			return Message{}, fmt.Errorf("%w: %w", ErrMalformed, err)
 		}
 	}
 	if err := m.checkSize(len(data)); err != nil {
@@ -132,7 +132,7 @@ func (m *Message) appendTo(dst []byte) ([]byte, error) {
 	if m.Roster != nil {
 		data, err := signed.Encode(m.Roster)
 		if err != nil {
-			return nil, errors.Join(ErrMalformed, err)
+			return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 		}
 		dst = append(append(dst, `,"roster":`...), data...)
 	}

@@ -22,7 +22,7 @@ func drawBytes(t *rapid.T, size int, name string) []byte {
 func drawMessage(t *rapid.T) seal.Message {
 	id := func(name string) (id keys.MessageID) { return keys.MessageID(drawBytes(t, 16, name)) }
 	maybe := func(name string) bool { return rapid.Bool().Draw(t, name) }
-	number := rapid.Int64Range(1, 1<<53-2)
+	number := rapid.Int64Range(1, 1<<53-1-seal.MaxLife)
 	m := seal.Message{
 		ID: id("id"), Mesh: keys.MeshID(drawBytes(t, 16, "mesh")), From: keys.Public(drawBytes(t, 32, "from")),
 		Session: keys.SessionID(drawBytes(t, 16, "session")),
@@ -34,8 +34,8 @@ func drawMessage(t *rapid.T) seal.Message {
 		At:       signed.At{N: uint64(number.Draw(t, "at")), Hash: signed.ShortHash(drawBytes(t, 16, "hash"))},
 		Label:    rapid.StringMatching(`([a-z0-9][a-z0-9._-]{0,31})?`).Draw(t, "label"),
 	}
-	m.Expires = rapid.Int64Range(m.Time+1, 1<<53-1).Draw(t, "expires")
-	m.Audience.Address = rapid.StringMatching(`[ -~äöü€😀\x{2028}]{0,20}`).Draw(t, "address")
+	m.Expires = rapid.Int64Range(m.Time+1, m.Time+seal.MaxLife).Draw(t, "expires")
+	m.Audience.Address = rapid.StringMatching(`[ -~äöü€😀\x{2030}]{0,20}`).Draw(t, "address")
 	if count := rapid.IntRange(0, 5).Draw(t, "keys"); count > 0 {
 		for i := range count {
 			m.Audience.Keys = append(m.Audience.Keys, keys.Public{0: byte(i), 31: 1})

@@ -124,7 +124,7 @@ func SealExtras(rand io.Reader, e Extras) (*Content, error) {
 	}
 	data, err := signed.Encode(sealedExtras{extrasKind, e})
 	if err != nil {
-		return nil, errors.Join(ErrMalformed, err)
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	defer clear(data)
 	plain := finishPlain(append(make([]byte, plainHead, plainHead+len(data)+paddedMin), data...), nil)
@@ -150,7 +150,7 @@ func OpenExtras(pair *Pair, box, sealed []byte, mesh keys.MeshID) (Extras, error
 	}
 	var e sealedExtras
 	if err := signed.DecodeOpen(data, &e); err != nil {
-		return Extras{}, errors.Join(ErrMalformed, err)
+		return Extras{}, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	if e.Kind != extrasKind || sig != nil {
 		return Extras{}, malformed("no extras")

@@ -33,6 +33,9 @@ const (
 	MaxVia = 8
 	// MaxStation is the size of the name of a station in bytes.
 	MaxStation = 128
+	// MaxLife is how long after its time a message expires at most, in milliseconds:
+	// 30 days. Recipients remember its id as long.
+	MaxLife = 30 * 24 * 60 * 60 * 1000
 	// MaxDepth is the largest chain depth.
 	MaxDepth = 1 << 16
 	// MaxWhy is the size of a reason in a receipt in bytes.
@@ -236,7 +239,7 @@ type Message struct {
 	// Time is when it was sent and Expires when it loses its worth, both in Unix
 	// milliseconds by the sender's clock.
 	Time int64 `json:"time"`
-	// Expires is later than Time.
+	// Expires is later than Time, by [MaxLife] at most.
 	Expires int64 `json:"expires"`
 	// At is the place in the chain where the sender stood.
 	At signed.At `json:"at"`
@@ -274,7 +277,7 @@ func (m *Message) Check() error {
 		return malformed("sequence number %d of a %s", m.Seq, m.Kind)
 	case m.Depth < 0 || m.Depth > MaxDepth:
 		return malformed("depth %d", m.Depth)
-	case m.Time <= 0 || m.Expires <= m.Time || m.Expires > maxInteger:
+	case m.Time <= 0 || m.Time > maxInteger-MaxLife || m.Expires <= m.Time || m.Expires > m.Time+MaxLife:
 		return malformed("expires at %d, sent at %d", m.Expires, m.Time)
 	case (m.Kind == KindAnswer || m.Kind == KindDecline) && m.ReplyTo.IsZero():
 		return malformed("%s to nothing", m.Kind)
@@ -320,9 +323,9 @@ func (m *Message) checkContent() error {
 	return nil
 }
 
-// oneLine tells whether text is valid UTF-8 without control characters.
+// oneLine tells whether text is valid UTF-8 without control characters and line ends.
 func oneLine(text string) bool {
 	return utf8.ValidString(text) && strings.IndexFunc(text, func(r rune) bool {
-		return r < ' ' || 0x7f <= r && r < 0xa0
+		return r < ' ' || 0x7f <= r && r < 0xa0 || r == '\u2028' || r == '\u2029'
 	}) < 0
 }

@@ -45,13 +45,16 @@ const (
 // HSalsa20 of X25519(own, other) under a zero nonce.
 //
 // Safe because: other.Curve refuses, by [keys.Public.Check], every key that is not
-// the canonical encoding of a point of the prime-order group, so the secret depends
-// on both keys and one public key means one peer. (box.Precompute takes anything: to
-// a low-order key it seals so that an unrelated key opens it.) crypto/ecdh refuses
-// an all-zero result besides. The key is the same in both directions, so a box can be
-// sent back to its maker as if the other had made it: therefore the sender is named
-// inside, and checked by whoever opens. It works with oneself too, which is the
-// commonest case: two sessions on one laptop.
+// the canonical encoding of a point of the prime-order group, so nobody but the two
+// can compute the secret. (box.Precompute takes anything: to a low-order key it seals
+// so that an unrelated key opens it.) crypto/ecdh refuses an all-zero result besides.
+//
+// The key binds less than it may seem, and the inside of a message makes up for it: it
+// names sender and audience by their ed25519 keys, and whoever opens checks both.
+// The shared key is the same in both directions, so a box can be sent back to its
+// maker as if the other had made it. And an ed25519 key and its mirror image, which
+// differ in the sign of x, have one X25519 key. It works with oneself too, which is
+// the commonest case: two sessions on one laptop.
 func precompute(own keys.PeerPrivate, other keys.Public) (*[keySize]byte, error) {
 	public, err := other.Curve()
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 func node(t *testing.T, stdin []byte, arguments ...string) []byte {
 	t.Helper()
 	if _, err := os.Stat(filepath.Join("generate", "node_modules", "libsodium-wrappers")); err != nil {
-		t.Fatalf("libsodium is missing (%v): run `make vectors-install`, or `npm ci --prefix vectors/generate`", err)
+		t.Fatalf("libsodium is missing (%v): run `make npm`, or `npm ci --prefix vectors/generate`", err)
 	}
 	command := exec.CommandContext(t.Context(), "node", arguments...)
 	command.Dir = "generate"

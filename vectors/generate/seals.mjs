@@ -10,9 +10,12 @@ import { attack } from './twokeys.mjs'
 
 const nonce = (name) => random('nonce ' + name, 24)
 
-function flip(bytes, at) {
+// mirror gives the ed25519 key with the other x: another key, with the same X25519 key.
+const mirror = (key) => flip(key, 31, 0x80)
+
+function flip(bytes, at, bits = 1) {
   const changed = bytes.slice()
-  changed[at < 0 ? bytes.length + at : at] ^= 1
+  changed[at < 0 ? bytes.length + at : at] ^= bits
   return changed
 }
 
@@ -109,6 +112,9 @@ export function directVectors() {
 
   put('sender inside is another', 'sender', { m: message(carol.publicKey, ownKey) })
   put('sent back to its maker', 'sender', { own: alice, sender: bob })
+  put('sender is the mirror image of who made the box', 'sender', { sender: { publicKey: mirror(alice.publicKey) } })
+  put('sender inside is the mirror image of who made the box', 'sender', { m: message(mirror(alice.publicKey), ownKey) })
+  put('audience is the mirror image of the own key', 'audience', { m: to([mirror(bob.publicKey)]) })
   put('another mesh', 'mesh', { m: to(ownKey, { mesh: b64(random('other mesh', 16)) }) })
   put('audience is another', 'audience', { m: to([carol.publicKey]) })
   put('audience of several in the direct form', 'audience', { m: to([bob.publicKey, carol.publicKey]) })
@@ -186,6 +192,9 @@ export function groupVectors() {
 
   put('audience of one in the form for several', 'audience', { m: message(alice.publicKey, [bob.publicKey]) })
   put('own key is not in the audience', 'audience', { own: bob, m: message(alice.publicKey, [alice.publicKey, carol.publicKey]) })
+  put('sender is the mirror image of who made the box', 'sender', { sender: { publicKey: mirror(alice.publicKey) } })
+  put('audience has the mirror image of the own key', 'audience',
+    { m: message(alice.publicKey, [mirror(bob.publicKey), carol.publicKey]) })
   put('another mesh', 'mesh', { m: message(alice.publicKey, both, { mesh: b64(random('other mesh', 16)) }) })
   put('sender inside is another', 'sender', { m: message(carol.publicKey, both) })
   put('the frame has another id', 'id', { expect: { id: b64(random('other id', 16)) } })
