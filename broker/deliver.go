@@ -330,7 +330,7 @@ func (m *mesh) arm(now int64) {
 	}
 	m.disarm()
 	m.timerAt = next
-	m.timer = m.b.after(time.Duration(max(0, next-now))*time.Millisecond, m.tick)
+	m.timer = m.b.after(time.Duration(max(0, next-now))*time.Millisecond, func() { m.tick(next) })
 }
 
 // disarm stops the timer. mu is held.
@@ -341,11 +341,14 @@ func (m *mesh) disarm() {
 	}
 }
 
-func (m *mesh) tick() {
+// tick is called by the timer for a deadline.
+func (m *mesh) tick(at int64) {
 	now := m.b.now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.timer, m.timerAt = nil, 0
+	if m.timerAt == at { // else another one was armed while this one waited for mu
+		m.timer, m.timerAt = nil, 0
+	}
 	if m.closed {
 		return
 	}
