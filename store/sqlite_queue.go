@@ -203,7 +203,8 @@ type copyOf struct {
 }
 
 // brief finds the ops that need not be carried out: a save and the drop of that
-// row behind it, and a save of what was saved before.
+// row behind it. Where one message is saved for one recipient twice it finds
+// none, since whether the second is kept then hangs on the first.
 func brief(batches []*submit) map[*delivery.Effect]bool {
 	if !drops(batches) {
 		return nil
@@ -218,9 +219,7 @@ func brief(batches []*submit) map[*delivery.Effect]bool {
 			case delivery.EffectSave:
 				c := copyOf{b.Mesh, op.Row.From, op.Row.To, op.Row.ID}
 				if copies[c] {
-					// Without this it would be written if the one before is not.
-					gone[op] = true
-					continue
+					return nil
 				}
 				copies[c] = true
 				saved[place{b.Mesh, op.Row.To, op.Row.Lane, op.Row.N}] = op
@@ -229,7 +228,6 @@ func brief(batches []*submit) map[*delivery.Effect]bool {
 				if first := saved[p]; first != nil {
 					gone[first], gone[op] = true, true
 					delete(saved, p)
-					delete(copies, copyOf{b.Mesh, first.Row.From, first.Row.To, first.Row.ID})
 				}
 			}
 		}
