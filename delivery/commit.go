@@ -21,7 +21,7 @@ func (b *Broker) tickGrace() {
 	for t := max(b.ticked+1, b.now-n+1); t <= b.now; t++ {
 		b.ticked = t
 		bucket := b.due[t%n]
-		b.due[t%n] = b.spare // somebody may be put into this very bucket, n ms on
+		b.due[t%n] = b.emptied // somebody may be put into this very bucket, n ms on
 		for _, p := range bucket {
 			p.dueAt = 0
 			var last *item
@@ -34,7 +34,7 @@ func (b *Broker) tickGrace() {
 			}
 		}
 		clear(bucket)
-		b.spare = bucket[:0]
+		b.emptied = bucket[:0]
 	}
 	b.ticked = max(b.ticked, b.now)
 }
