@@ -40,7 +40,7 @@ type Broker struct {
 	seq         uint64
 	grace       int             // items whose commit waits
 	due         [8][]*peerState // by the millisecond, modulo 8
-	spare       []*peerState    // empty, the memory of the bucket looked at last
+	emptied     []*peerState    // empty, the memory of the bucket looked at last
 	ticked      int64           // buckets up to here were looked at
 	waiting     int             // messages that wait, of all recipients
 	sweepAt     int64           // when the store is searched for what expired
