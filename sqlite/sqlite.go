@@ -95,9 +95,8 @@ func Open(ctx context.Context, path string, o Options) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: %w", err)
 	}
-	// SQLite would create the file by the umask, readable by others for a
-	// moment; the log and its index take their mode from it.
-	if err := create(path); err != nil {
+	empty, err := create(path)
+	if err != nil {
 		return nil, openError(path, err)
 	}
 	// On Linux a commit then waits for the data and the size alone, not for
@@ -106,34 +105,46 @@ func Open(ctx context.Context, path string, o Options) (*DB, error) {
 	if _, err := sqlite.Fdatasync(true); err != nil && !errors.Is(err, sqlite.ErrFdatasyncUnavailable) {
 		return nil, fmt.Errorf("sqlite: %w", err)
 	}
-	db, err := open(ctx, path, o)
+	db, err := open(ctx, path, empty, o)
 	if err != nil {
 		return nil, openError(path, err)
 	}
 	return db, nil
 }
 
-// create makes an empty file of mode 0600 where there is none.
-func create(path string) error {
+// create makes an empty file of mode 0600 where there is none: SQLite would
+// make it by the umask, readable by others for a moment. The log and its index
+// take their mode from it. empty reports whether nothing is in the file.
+func create(path string) (empty bool, err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return err
+		return false, err
 	}
-	return f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return false, errors.Join(err, f.Close())
+	}
+	return info.Size() == 0, f.Close()
 }
 
 // open brings the schema up to date and opens writer and readers.
-func open(ctx context.Context, path string, o Options) (_ *DB, err error) {
-	write, err := connector(path, o.Busy, false)
+func open(ctx context.Context, path string, empty bool, o Options) (_ *DB, err error) {
+	write, err := connector(path, o.Busy, writing)
 	if err != nil {
 		return nil, err
 	}
 	if o.Migrations != nil {
-		if err := migrate(ctx, write, o.Migrations); err != nil {
+		first := write
+		if empty {
+			if first, err = connector(path, o.Busy, creating); err != nil {
+				return nil, err
+			}
+		}
+		if err := migrate(ctx, first, o.Migrations); err != nil {
 			return nil, err
 		}
 	}
-	read, err := connector(path, o.Busy, true)
+	read, err := connector(path, o.Busy, reading)
 	if err != nil {
 		return nil, err
 	}
@@ -164,11 +175,19 @@ func open(ctx context.Context, path string, o Options) (_ *DB, err error) {
 	return db, nil
 }
 
-// connector opens connections to path. Readers refuse to write.
-func connector(path string, busy time.Duration, readOnly bool) (driver.Connector, error) {
+// purpose says what a connection is for.
+type purpose int
+
+const (
+	writing  purpose = iota
+	reading          // writing fails
+	creating         // the first of a new database
+)
+
+// connector opens connections to path.
+func connector(path string, busy time.Duration, use purpose) (driver.Connector, error) {
 	q := url.Values{}
 	q.Set("_busy_timeout", strconv.FormatInt(busy.Milliseconds(), 10))
-	q.Set("_auto_vacuum", "INCREMENTAL") // counts only before the first table
 	q.Set("_journal_mode", "WAL")
 	q.Set("_synchronous", "FULL")
 	q.Set("_foreign_keys", "on")
@@ -179,8 +198,13 @@ func connector(path string, busy time.Duration, readOnly bool) (driver.Connector
 	q.Add("_pragma", fmt.Sprintf("wal_autocheckpoint(%d)", walPages))
 	q.Add("_pragma", fmt.Sprintf("cache_size(-%d)", cacheKiB))
 	q.Add("_pragma", "temp_store(2)") // nothing of ours in temporary files
-	if readOnly {
+	switch use {
+	case reading:
 		q.Set("_query_only", "on")
+	case creating:
+		// Counts only before the first table. Later it changes nothing, but
+		// would write to the file, and wait for its lock, at each opening.
+		q.Set("_auto_vacuum", "INCREMENTAL")
 	}
 	u := url.URL{Scheme: "file", OmitHost: true, Path: filepath.ToSlash(path), RawQuery: q.Encode()}
 	return sqlite.NewConnector(u.String())
