@@ -128,6 +128,11 @@ export function messageVectors() {
 
   put('data after it', concat(json(message(alice, [bob])), text(' {}')), 'malformed')
   put('not UTF-8', concat(json(message(alice, [bob])).slice(0, -2), [0xff], text('"}')), 'malformed')
+  for (const [name, body] of [['a line break', 'a\nb'], ['a line break after an escape', 'a\\n\nb'], ['an unknown escape', 'a\\x'],
+    ['half a surrogate pair', 'a\\ud83d'], ['a quote', 'a"b']]) {
+    const [before, after] = JSON.stringify(message(alice, [bob], { body: '#' })).split('#')
+    put(`${name} in the body`, text(before + body + after), 'malformed')
+  }
   put('body twice', concat(json(message(alice, [bob])).slice(0, -1), text(',"body":"x"}')), 'malformed')
   put('Body beside body', concat(json(message(alice, [bob])).slice(0, -1), text(',"Body":"x"}')), 'malformed')
   put('empty', new Uint8Array(0), 'malformed')
