@@ -23,6 +23,16 @@ func node(t *testing.T, stdin []byte, arguments ...string) []byte {
 	if _, err := os.Stat(filepath.Join("generate", "node_modules", "libsodium-wrappers")); err != nil {
 		t.Fatalf("libsodium is missing (%v): run `make npm`, or `npm ci --prefix vectors/generate`", err)
 	}
+	// Read, so that go test knows that its result depends on them.
+	scripts, err := filepath.Glob(filepath.Join("generate", "*.mjs"))
+	if err != nil || len(scripts) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	for _, script := range scripts {
+		if _, err := os.ReadFile(script); err != nil {
+			t.Fatal(err)
+		}
+	}
 	command := exec.CommandContext(t.Context(), "node", arguments...)
 	command.Dir = "generate"
 	command.Stdin = bytes.NewReader(stdin)
