@@ -32,6 +32,7 @@ type rig interface {
 var contenders = []contender{
 	{"relay", startRelay(false)},
 	{"gather", startRelay(true)},
+	{"memory", startSealed},
 }
 
 // choose gives the contenders of these names, all if there are none.

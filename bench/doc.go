@@ -18,4 +18,7 @@
 //	         acknowledgement: the slot of a message is given back in memory
 //	         when it arrives. The baseline; nothing does less.
 //	gather   the same, its connections gathering (package gather).
+//	memory   claudemesh's broker with its store, sealed messages, each stored
+//	         by its recipient before it says received, and acknowledged to its
+//	         sender; but outbox and inbox are maps in memory.
 package main

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"time"
@@ -23,6 +25,7 @@ type config struct {
 	round    time.Duration
 	warm     time.Duration
 	only     []string
+	profile  string
 }
 
 func main() {
@@ -45,6 +48,13 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if cfg.profile != "" {
+		stop, err := profile(cfg.profile)
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
 	header(out, cfg)
 	for _, size := range cfg.sizes {
 		t, err := compare(ctx, cfg, size, chosen, progress)
@@ -54,6 +64,21 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 		t.write(out)
 	}
 	return nil
+}
+
+// profile writes where the processors' time goes, until stop.
+func profile(path string) (stop func(), err error) {
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		_ = f.Close() // go tool pprof says when the file is cut
+	}, nil
 }
 
 func parse(args []string, usage io.Writer) (config, error) {
@@ -67,6 +92,7 @@ func parse(args []string, usage io.Writer) (config, error) {
 	flags.DurationVar(&cfg.round, "round", 2*time.Second, "`time` of one run")
 	flags.DurationVar(&cfg.warm, "warm", 300*time.Millisecond, "`time` before each run that is not counted")
 	only := flags.String("only", "", "`names` of contenders, separated by commas; empty: all")
+	flags.StringVar(&cfg.profile, "cpuprofile", "", "`file` for a profile of the whole run")
 	if err := flags.Parse(args); err != nil {
 		return cfg, err
 	}

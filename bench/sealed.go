@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/claudemesh/claudemesh-go/keys"
+	"github.com/claudemesh/claudemesh-go/seal"
+	"github.com/claudemesh/claudemesh-go/wire"
+)
+
+// sealedRig is the product's broker and protocol with peers whose outbox and
+// inbox are maps in memory: what crosses the socket, without the profile.
+type sealedRig struct {
+	*load
+	mesh    *mesh
+	links   []*link
+	readers sync.WaitGroup
+}
+
+// link is one pair: a sender and a recipient, connected.
+type link struct {
+	pair int
+	body string
+
+	sender   *client
+	sealing  *seal.Pair
+	sequence uint64 // of the sender's goroutine alone
+
+	mu  sync.Mutex // guards out
+	out map[keys.MessageID]struct{}
+
+	recipient *client
+	opening   *seal.Pair
+	inbox     map[keys.MessageID]struct{} // of the recipient's goroutine alone
+	receipts  chan keys.MessageID
+}
+
+// inboxKeeps is how many ids an inbox in memory remembers before it begins
+// anew: enough to find a repetition, little enough to be no load of its own.
+const inboxKeeps = 1 << 14
+
+func startSealed(ctx context.Context, cfg config, size int) (rig, error) {
+	m, err := startMesh(ctx, 2*cfg.pairs)
+	if err != nil {
+		return nil, err
+	}
+	r := &sealedRig{load: newLoad(cfg), mesh: m}
+	for pair := range cfg.pairs {
+		l, err := newLink(ctx, m, pair, size, cfg.inFlight)
+		if l != nil {
+			r.links = append(r.links, l)
+		}
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("pair %d: %w", pair, err), r.close())
+		}
+		r.readers.Go(func() { r.fail(l.readAcks(r.finish)) })
+		r.readers.Go(func() { r.fail(l.readMessages(m.id)) })
+		r.readers.Go(func() { r.fail(l.writeReceipts()) })
+	}
+	return r, nil
+}
+
+func newLink(ctx context.Context, m *mesh, pair, size, inFlight int) (*link, error) {
+	from, to := m.peers[2*pair], m.peers[2*pair+1]
+	l := &link{pair: pair, body: strings.Repeat("x", size-8), out: map[keys.MessageID]struct{}{},
+		inbox: map[keys.MessageID]struct{}{}, receipts: make(chan keys.MessageID, inFlight)}
+	var err error
+	if l.sealing, err = seal.NewPair(from, to.Public()); err != nil {
+		return nil, err
+	}
+	if l.opening, err = seal.NewPair(to, from.Public()); err != nil {
+		return nil, err
+	}
+	if l.recipient, err = dialPeer(ctx, m, to, wire.ReceivesLive); err != nil {
+		return nil, err
+	}
+	if l.sender, err = dialPeer(ctx, m, from, wire.ReceivesReplies); err != nil {
+		l.recipient.close()
+		return nil, err
+	}
+	return l, nil
+}
+
+func (r *sealedRig) run(ctx context.Context, warm, d time.Duration) (float64, error) {
+	return r.load.run(ctx, warm, d, func(pair int) error { return r.links[pair].send(r.mesh) })
+}
+
+// send makes, seals and sends one message.
+func (l *link) send(m *mesh) error {
+	l.sequence++
+	at := now()
+	id, err := keys.NewMessageID(at, rand.Reader)
+	if err != nil {
+		return err
+	}
+	message := seal.Message{
+		ID: id, Mesh: m.id, From: l.sealing.Own(), Session: l.sender.session, Label: "bench",
+		Audience: seal.Audience{Address: "user" + strconv.Itoa(2*l.pair+1), Keys: []keys.Public{l.sealing.Other()}},
+		Seq:      l.sequence, Kind: seal.KindMessage, Priority: seal.PriorityNext,
+		Time: at, Expires: at + wire.DefaultExpiry, At: m.last.At(),
+		Body: l.body + fmt.Sprintf("%08d", l.sequence%1e8),
+	}
+	box, err := seal.SealDirect(rand.Reader, l.sealing, &message)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	l.out[id] = struct{}{}
+	l.mu.Unlock()
+	return l.sender.send(&wire.Send{ID: id, To: l.sealing.Other(), Expires: message.Expires}, box)
+}
+
+// readAcks finishes what is acknowledged.
+func (l *link) readAcks(finish func(pair int)) error {
+	for {
+		f, _, err := l.sender.read(context.Background())
+		if err != nil {
+			return fmt.Errorf("sender %d: %w", l.pair, err)
+		}
+		switch f := f.(type) {
+		case *wire.Ack:
+			if f.State != wire.StateDelivered && f.State != wire.StateQueued {
+				return fmt.Errorf("sender %d: %s, %s", l.pair, f.State, f.Why)
+			}
+			for _, id := range f.IDs {
+				l.mu.Lock()
+				_, waits := l.out[id]
+				delete(l.out, id)
+				l.mu.Unlock()
+				if waits { // else delivered after queued
+					finish(l.pair)
+				}
+			}
+		case *wire.Error:
+			return fmt.Errorf("sender %d: the broker says %s: %s", l.pair, f.Code, f.Message)
+		}
+	}
+}
+
+// readMessages opens what arrives, checks its order and keeps its id.
+func (l *link) readMessages(mesh keys.MeshID) error {
+	defer close(l.receipts)
+	for next := uint64(1); ; {
+		f, payload, err := l.recipient.read(context.Background())
+		if err != nil {
+			return fmt.Errorf("recipient %d: %w", l.pair, err)
+		}
+		d, ok := f.(*wire.Deliver)
+		if !ok {
+			continue
+		}
+		if _, again := l.inbox[d.ID]; !again {
+			m, err := seal.OpenDirect(l.opening, payload, seal.Expect{Mesh: mesh, ID: d.ID})
+			if err != nil {
+				return fmt.Errorf("recipient %d: %w", l.pair, err)
+			}
+			if m.Seq != next || len(m.Body) != len(l.body)+8 {
+				return fmt.Errorf("recipient %d: message %d of %d B, not %d", l.pair, m.Seq, len(m.Body), next)
+			}
+			next++
+			if len(l.inbox) == inboxKeeps {
+				clear(l.inbox)
+			}
+			l.inbox[d.ID] = struct{}{}
+		}
+		l.receipts <- d.ID
+	}
+}
+
+// writeReceipts says received for all that came meanwhile.
+func (l *link) writeReceipts() error {
+	receipt := wire.Receipt{State: wire.VerdictReceived, From: l.sealing.Own()}
+	for id := range l.receipts {
+		receipt.IDs = append(receipt.IDs[:0], id)
+		for more := true; more && len(receipt.IDs) < wire.MaxIDs; {
+			select {
+			case id, ok := <-l.receipts:
+				if more = ok; ok {
+					receipt.IDs = append(receipt.IDs, id)
+				}
+			default:
+				more = false
+			}
+		}
+		if err := l.recipient.receipt(&receipt); err != nil {
+			return fmt.Errorf("recipient %d: %w", l.pair, err)
+		}
+	}
+	return nil
+}
+
+func (r *sealedRig) close() error {
+	for _, l := range r.links {
+		l.sender.close()
+		l.recipient.close()
+	}
+	r.readers.Wait()
+	return r.mesh.close()
+}
