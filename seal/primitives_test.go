@@ -3,6 +3,7 @@ package seal
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"testing"
 
 	"golang.org/x/crypto/nacl/box"
@@ -103,5 +104,38 @@ func TestPrecomputeIsBoxPrecompute(t *testing.T) {
 				t.Errorf("%s and %s: differs from box.Precompute", name, other)
 			}
 		}
+	}
+}
+
+// BenchmarkBox is a box alone under a cached shared key.
+func BenchmarkBox(b *testing.B) {
+	key := new([keySize]byte)
+	for _, size := range []int{256, 4096} {
+		plain := make([]byte, 1+size)
+		plain[0] = useMessage
+		box, err := sealBox(bytes.NewReader(make([]byte, nonceSize)), key, plain)
+		if err != nil {
+			b.Fatal(err)
+		}
+		random := bytes.NewReader(make([]byte, nonceSize))
+		b.Run(fmt.Sprintf("Seal/%dB", size), func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(size))
+			for b.Loop() {
+				random.Reset(plain[:nonceSize])
+				if _, err := sealBox(random, key, plain); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run(fmt.Sprintf("Open/%dB", size), func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(size))
+			for b.Loop() {
+				if _, err := openBox(key, useMessage, box); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
