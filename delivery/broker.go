@@ -29,7 +29,7 @@ type Broker struct {
 	memory      int // bytes waiting for one recipient and lane in memory
 	page        int // rows of one fetch
 	effects     []Effect
-	handed      bool // the effects were given out
+	spare       []Effect // what was given out last
 	conns       map[Conn]*connState
 	peers       map[keys.Public]*peerState
 	users       map[string]*userState
@@ -117,26 +117,23 @@ func NewBroker(now int64, o BrokerOptions) *Broker {
 	return b
 }
 
-// Effects returns what is to be done since the last call. The slice is used
-// again by the next event.
+// Effects returns what is to be done since the last call. The slice is good
+// until the next call.
 func (b *Broker) Effects() []Effect {
-	b.handed = true
-	return b.effects
+	out := b.effects
+	clear(b.spare)
+	b.effects, b.spare = b.spare[:0], out
+	return out
 }
 
 // emit appends an effect.
 func (b *Broker) emit(e Effect) { b.effects = append(b.effects, e) }
 
-// event starts an event: time never goes back, and effects that were given out
-// make room.
+// event starts an event: time never goes back.
 func (b *Broker) event(now int64) {
 	b.now = max(b.now, now)
 	if b.grace == 0 {
 		b.ticked = b.now
-	}
-	if b.handed {
-		clear(b.effects)
-		b.effects, b.handed = b.effects[:0], false
 	}
 }
 

@@ -90,7 +90,7 @@ type OutboxEffect struct {
 type Outbox struct {
 	now       int64
 	effects   []OutboxEffect
-	handed    bool // the effects were given out
+	spare     []OutboxEffect // what was given out last
 	rows      []*outboxItem
 	byID      map[keys.MessageID]*outboxItem
 	bytes     int   // of Sealed in rows
@@ -125,20 +125,18 @@ func NewOutbox(now int64) *Outbox {
 	return o
 }
 
-// Effects returns what is to be done since the last call. The slice is used
-// again by the next event.
+// Effects returns what is to be done since the last call. The slice is good
+// until the next call, also while Refuse is called for what is in it.
 func (o *Outbox) Effects() []OutboxEffect {
-	o.handed = true
-	return o.effects
+	out := o.effects
+	clear(o.spare)
+	o.effects, o.spare = o.spare[:0], out
+	return out
 }
 
-func (o *Outbox) event(now int64) {
-	o.now = max(o.now, now)
-	if o.handed {
-		clear(o.effects)
-		o.effects, o.handed = o.effects[:0], false
-	}
-}
+// event starts an event. A clock that goes back is followed: what is past its
+// expiry then is not any more.
+func (o *Outbox) event(now int64) { o.now = now }
 
 // Next tells when Tick has to be called at the latest, Unix ms; 0: never.
 func (o *Outbox) Next() int64 {

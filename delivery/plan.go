@@ -183,8 +183,8 @@ func (p *planner) stream(rows []*InboxRow) {
 			continue
 		}
 		s := shownRow{Showing: Showing{Place: r.Place, Claim: r.Copy, Again: r.Again}, row: r}
+		s.Late = numbered && r.N < last
 		if numbered && !r.claimed() {
-			s.Late = r.N < last
 			if began && r.N > passed+1 {
 				if wait := r.Arrived + wire.GapWait; p.now < wait {
 					p.at(wait)

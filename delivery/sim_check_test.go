@@ -1,0 +1,407 @@
+package delivery
+
+import (
+	"slices"
+
+	"github.com/claudemesh/claudemesh-go/wire"
+)
+
+// What every schedule has to keep, looked at as things happen.
+
+// delivering checks a hand-over: nothing overtakes an earlier message of its
+// stream, nothing is out twice, and a session gets only what it takes.
+func (w *world) delivering(e *Effect) {
+	m, d := w.msgOf(e.Row.ID), w.deviceOf(e.Row.To)
+	rec := m.rec(d)
+	l := w.broker.conns[e.Conn]
+	if l == nil || l.proc.dev != d {
+		w.fail("m%d delivered to a connection of somebody else", m.idx)
+	}
+	w.trace("deliver m%d to %v on conn %d, row %d, attempt %d", m.idx, d, e.Conn, e.Row.N, e.Attempt)
+	switch l.proc.receives {
+	case wire.ReceivesNone:
+		w.fail("m%d delivered to a session that takes nothing", m.idx)
+	case wire.ReceivesReplies:
+		if m.class == wire.ClassMessage && e.Row.Session != l.session {
+			w.fail("m%d delivered to a session that takes replies only", m.idx)
+		}
+	}
+	if e.Attempt < 1 || d.revoked {
+		w.fail("m%d: attempt %d, revoked %v", m.idx, e.Attempt, d.revoked)
+	}
+	if m.class == wire.ClassReceipt {
+		return
+	}
+	if rec.out != 0 && !m.one {
+		w.fail("m%d delivered to %v on conn %d while it is out there on %d", m.idx, d, e.Conn, rec.out)
+	}
+	rec.out = e.Conn
+	for _, before := range m.stream.msgs[:m.n-1] {
+		r := before.rec(d)
+		if r.arrived || r.out != 0 || r.over != 0 || w.now >= before.expires || w.broker.machine.now >= before.expires {
+			continue
+		}
+		if before.one && (before.granted != nil || slices.ContainsFunc(before.to, func(r simRec) bool { return r.arrived })) {
+			continue
+		}
+		w.fail("m%d (n %d) delivered to %v before m%d (n %d)", m.idx, m.n, d, before.idx, before.n)
+	}
+}
+
+// gone notes that a connection has ended as the broker sees it.
+func (w *world) gone(c Conn) {
+	for _, m := range w.msgs {
+		for i := range m.to {
+			if m.to[i].out == c {
+				m.to[i].out = 0
+			}
+		}
+	}
+}
+
+// acking checks what the broker says of a message: it is true, and does not
+// contradict what it said before.
+func (w *world) acking(e *Effect) {
+	m, d := w.msgOf(e.ID), w.deviceOf(e.Peer)
+	rec := m.rec(d)
+	w.trace("ack m%d at %v: %v %v on conn %d", m.idx, d, e.State, e.Why, e.Conn)
+	if rec == nil {
+		w.fail("m%d acknowledged for %v, whom it does not go to", m.idx, d)
+	}
+	s := w.broker.store
+	switch e.State {
+	case wire.StateDelivered:
+		if !rec.arrived {
+			w.fail("m%d said to be delivered to %v, which does not have it", m.idx, d)
+		}
+	case wire.StateQueued:
+		safe := rec.arrived || s.has(m.id, d.idx) || rec.over != 0 || d.revoked || m.class == wire.ClassReceipt
+		for i := range m.to {
+			safe = safe || m.one && (m.to[i].arrived || s.has(m.id, m.to[i].dev.idx))
+		}
+		if !safe {
+			w.fail("m%d said to be queued for %v, and nobody has it", m.idx, d)
+		}
+	case wire.StateExpired:
+		if w.broker.machine.now < m.expires {
+			w.fail("m%d said to be expired before its time", m.idx)
+		}
+		w.over(m, rec, wire.StateExpired)
+	case wire.StateRefused:
+		if rec.arrived && e.Why != wire.WhyExpiry && e.Why != wire.WhyQueueFull && e.Why != wire.WhyRevoked {
+			w.fail("m%d said to be refused (%v) by %v, which has it", m.idx, e.Why, d)
+		}
+		w.over(m, rec, wire.StateRefused)
+	}
+	told := &rec.told
+	if m.one {
+		told = &m.to[0].told
+	}
+	if *told > wire.StateQueued && e.State != *told && e.Why != wire.WhyExpiry && e.Why != wire.WhyQueueFull {
+		w.fail("m%d at %v: said %v after %v", m.idx, d, e.State, *told)
+	}
+	*told = e.State
+}
+
+// over notes that a message need not be shown any more.
+func (w *world) over(m *simMsg, rec *simRec, state wire.State) {
+	for i := range m.to {
+		if r := &m.to[i]; r == rec || m.one {
+			if r.over == 0 && (!r.arrived || state == wire.StateExpired) {
+				r.over = state
+			}
+		}
+	}
+}
+
+// granting checks that one device alone may show a message.
+func (w *world) granting(e *Effect, d *simDevice) {
+	m := w.msgOf(e.ID)
+	w.trace("grant m%d to %v: %v", m.idx, d, e.Granted)
+	if !e.Granted {
+		return
+	}
+	if m.granted != nil && m.granted != d {
+		w.fail("m%d granted to %v and to %v", m.idx, m.granted, d)
+	}
+	m.granted = d
+}
+
+// dropped checks a row that left the store: somebody else has the message, or
+// nobody has to.
+func (w *world) dropped(row *Row) {
+	m, d := w.msgOf(row.ID), w.deviceOf(row.To)
+	rec := m.rec(d)
+	w.trace("row of m%d for %v dropped", m.idx, d)
+	if m.class == wire.ClassReceipt || rec.arrived || rec.over != 0 || d.revoked || m.from.revoked {
+		return
+	}
+	if w.broker.machine.now >= m.expires {
+		return
+	}
+	if m.one {
+		for i := range m.to {
+			if o := &m.to[i]; o != rec && (o.arrived || m.granted == o.dev || w.broker.store.claimedBy(m, o.dev)) {
+				return
+			}
+		}
+	}
+	if rec.told == wire.StateUnknown && (!m.one || m.to[0].told == wire.StateUnknown) {
+		return // nothing was promised
+	}
+	w.fail("m%d for %v dropped from the store, and nobody has it", m.idx, d)
+}
+
+func (s *simStore) claimedBy(m *simMsg, d *simDevice) bool {
+	return slices.ContainsFunc(s.claims, func(c Claim) bool { return c.ID == m.id && c.By == d.key })
+}
+
+// show checks what comes in front of a user: once or marked, in order or
+// marked, and only what may be shown.
+func (w *world) show(p *proc, b batched) {
+	m, d := b.msg, p.dev
+	rec := m.rec(d)
+	w.trace("%v shows m%d n %d: gap %v late %v again %v", p, m.idx, m.n, b.Gap, b.Late, b.Again)
+	w.shown++
+	if b.Gap || b.Late || b.Again {
+		w.marked++
+		if w.gentle && !w.shortLife && w.limit == 0 {
+			w.fail("m%d shown with a mark, and nothing went wrong", m.idx)
+		}
+	}
+	row := d.rowOf(m)
+	if row == nil || row.State != InboxShowing || row.Copy || row.Shower != p.id {
+		w.fail("m%d shown, but state.db does not say so: %+v", m.idx, row)
+	}
+	if rec.over == wire.StateRefused {
+		w.fail("m%d shown after it was refused", m.idx)
+	}
+	if !b.Again {
+		m.unmarked++
+		if rec.shown > 0 {
+			w.fail("m%d shown twice to %v without a mark", m.idx, d)
+		}
+		if m.one && m.unmarked > 1 {
+			w.fail("m%d shown by two devices", m.idx)
+		}
+	}
+	if m.one && m.granted != d {
+		w.fail("m%d shown by %v without a grant", m.idx, d)
+	}
+	rec.shown++
+	top := &m.stream.top[d.idx]
+	if m.n < *top && !b.Late && !b.Again {
+		w.fail("m%d (n %d) shown after n %d without a mark", m.idx, m.n, *top)
+	}
+	if *top > 0 && !m.one && !b.Gap {
+		for n := *top + 1; n < m.n; n++ {
+			missing := m.stream.msgs[n-1]
+			r := d.rowOf(missing)
+			if missing.rec(d).shown == 0 && (r == nil || r.State != InboxHeld && !r.ahead(d.now())) {
+				w.fail("m%d (n %d) shown without n %d, without a mark", m.idx, m.n, n)
+			}
+		}
+	}
+	*top = max(*top, m.n)
+}
+
+// receiptSays checks a sealed receipt: no seen without show.
+func (w *world) receiptSays(m *simMsg, rec *simRec, r *ReceiptRow) {
+	if r.State == wire.StateSeen && !rec.seen {
+		w.fail("m%d said to be seen by %v, which has not shown it", m.idx, rec.dev)
+	}
+}
+
+// check looks at the machine's own books now and then.
+func (w *world) check() {
+	if w.step%16 == 0 && w.broker.machine != nil {
+		w.checkBooks(w.broker.machine)
+	}
+}
+
+func (w *world) checkBooks(b *Broker) {
+	waiting := 0
+	for _, p := range b.peers {
+		waiting += p.waiting
+		outMsgs, outBytes, memory := 0, 0, 0
+		for _, c := range p.conns {
+			for it := c.out.first; it != nil; it = it.next {
+				if it.place != placeOut || it.out != c || it.to != p {
+					w.fail("an item in the list of another connection")
+				}
+				if it.lane <= LaneLow {
+					outMsgs++
+					outBytes += it.size
+				}
+				if it.lane != LaneReceipt {
+					memory++
+				}
+			}
+			for lane := range c.replies {
+				memory += w.checkQueue(&c.replies[lane])
+			}
+		}
+		for lane := range p.queues {
+			n := w.checkQueue(&p.queues[lane])
+			if Lane(lane) != LaneReceipt {
+				memory += n
+			}
+		}
+		if outMsgs != p.outMsgs || outBytes != p.outBytes || memory != p.memory {
+			w.fail("counts of a peer: out %d (%d bytes), memory %d; listed %d, %d, %d",
+				p.outMsgs, p.outBytes, p.memory, outMsgs, outBytes, memory)
+		}
+		if p.outMsgs > 1 && (p.outMsgs > b.window || p.outBytes > b.windowBytes) {
+			w.fail("window: %d out, %d bytes", p.outMsgs, p.outBytes)
+		}
+		if p.waiting < p.memory {
+			w.fail("%d wait, %d of them in memory", p.waiting, p.memory)
+		}
+	}
+	if waiting != b.waiting {
+		w.fail("%d wait, the mesh says %d", waiting, b.waiting)
+	}
+	for _, c := range b.conns {
+		if c.unacked < 0 {
+			w.fail("%d sends without answer", c.unacked)
+		}
+	}
+}
+
+func (w *world) checkQueue(q *queue) (n int) {
+	bytes := 0
+	for it := q.first; it != nil; it = it.next {
+		n++
+		bytes += it.size
+		if it.q != q || it.place != placeWaiting || it.row == nil || it.next != nil && it.next.n <= it.n {
+			w.fail("a queue out of order")
+		}
+	}
+	if bytes != q.bytes {
+		w.fail("a queue of %d bytes says %d", bytes, q.bytes)
+	}
+	return n
+}
+
+// finish ends all faults, lets everything come to rest, and checks that nothing
+// was lost or is stuck.
+func (w *world) finish() {
+	w.ending = true
+	w.trace("faults end")
+	for _, d := range w.devices {
+		d.clock = 0
+		if d.revoked {
+			continue
+		}
+		if !slices.ContainsFunc(w.procs, func(p *proc) bool { return p.dev == d && p.receives == wire.ReceivesLive && !p.quit }) {
+			w.startProc(d, wire.ReceivesLive)
+		}
+	}
+	end := w.now + 500_000
+	for i := 0; ; i++ {
+		if i > 50_000 {
+			w.fail("it does not come to rest")
+		}
+		w.step++
+		if w.work(w.rng.IntN(1 << 16)) {
+			continue
+		}
+		w.poll()
+		if w.work(0) {
+			continue
+		}
+		before := w.now
+		if !w.passToNext() || w.now > end {
+			break
+		}
+		if w.now == before {
+			w.pass(1)
+		}
+	}
+	if w.broker.machine == nil {
+		w.fail("the broker is down at the end")
+	}
+	w.checkBooks(w.broker.machine)
+	for _, m := range w.msgs {
+		if m.class == wire.ClassMessage && !m.from.revoked {
+			w.checkEnd(m)
+		}
+	}
+	for _, d := range w.devices {
+		for _, r := range d.outbox {
+			if !d.revoked {
+				w.fail("m%d is stuck in the outbox of %v", w.msgOf(r.ID).idx, d)
+			}
+		}
+		for _, r := range w.broker.store.rows[d.idx] {
+			if m := w.msgOf(r.ID); !m.one || !w.allHold(m) {
+				w.fail("m%d is stuck in the queue of %v", m.idx, d)
+			}
+		}
+	}
+	for _, o := range w.broker.store.outcomes {
+		if !w.deviceOf(o.To).revoked {
+			w.fail("an outcome is stuck")
+		}
+	}
+}
+
+// poll has every live session ask, once nothing moves.
+func (w *world) poll() {
+	for _, p := range w.procs {
+		p.look = p.look || len(p.dev.inbox) > 0 && p.receives == wire.ReceivesLive && p.w.now != p.polled
+		p.polled = p.w.now
+	}
+}
+
+// allHold tells whether policy keeps a message back at every device left.
+func (w *world) allHold(m *simMsg) bool {
+	for i := range m.to {
+		r := &m.to[i]
+		if !r.dev.revoked && r.dev.policy[m.from.idx] != PolicyHold {
+			return false
+		}
+	}
+	return true
+}
+
+func (w *world) checkEnd(m *simMsg) {
+	shown := 0
+	for i := range m.to {
+		r := &m.to[i]
+		if r.shown > 0 {
+			shown++
+		}
+		if m.one {
+			continue
+		}
+		w.checkRec(m, r)
+	}
+	if !m.one || shown > 0 || w.now >= m.expires || w.allHold(m) {
+		return
+	}
+	for i := range m.to {
+		r := &m.to[i]
+		row := r.dev.rowOf(m)
+		if r.over != 0 || m.granted == r.dev && r.dev.revoked || row != nil && row.ahead(w.now) {
+			return
+		}
+	}
+	w.fail("m%d was shown by no device", m.idx)
+}
+
+func (w *world) checkRec(m *simMsg, r *simRec) {
+	if r.dev.revoked || r.over != 0 || w.now >= m.expires {
+		return
+	}
+	row := r.dev.rowOf(m)
+	if row != nil && (row.State == InboxHeld || row.ahead(w.now)) {
+		return
+	}
+	if r.shown == 0 || !r.seen {
+		w.fail("m%d never came in front of %v (shown %d, seen %v): %+v", m.idx, r.dev, r.shown, r.seen, row)
+	}
+	if r.known != wire.StateSeen {
+		w.fail("m%d was seen by %v, and its sender knows %v", m.idx, r.dev, r.known)
+	}
+}
