@@ -214,9 +214,20 @@ func (b *Broker) revive(row *Row) *item {
 		m = &message{from: from, id: row.ID, expires: row.Expires, one: row.One, acked: true, left: row.Left}
 	}
 	it := m.find(to)
+	if it != nil && it.place == placeDone {
+		b.emit(Effect{Kind: EffectDrop, Peer: row.To, Lane: row.Lane, N: row.N})
+		return nil
+	}
 	if it != nil && it.place != placeStored {
-		if it.place == placeDone {
-			b.emit(Effect{Kind: EffectDrop, Peer: row.To, Lane: row.Lane, N: row.N})
+		if it.n == row.N {
+			return nil
+		}
+		// It was sent again after it was forgotten, and has the number that the
+		// store kept.
+		it.n = row.N
+		if q := it.q; q != nil {
+			q.take(it)
+			q.put(nil, it)
 		}
 		return nil
 	}

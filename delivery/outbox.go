@@ -262,7 +262,11 @@ func (o *Outbox) Taken(now int64) {
 
 // insert puts a row into its place, if it is not there.
 func (o *Outbox) insert(row *OutboxRow) {
-	if row.Done() || o.byID[row.ID] != nil {
+	if o.byID[row.ID] != nil {
+		return
+	}
+	if row.Done() {
+		o.emit(OutboxEffect{Kind: OutboxDone, Place: row.Place, ID: row.ID})
 		return
 	}
 	it := &outboxItem{row: row, pending: row.pending()}

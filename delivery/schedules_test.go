@@ -12,7 +12,7 @@ import (
 var (
 	schedules = flag.Int("schedules", 3000, "how many simulated schedules")
 	firstSeed = flag.Uint64("seed", 1, "the first seed of the simulated schedules")
-	showTrace = flag.Bool("trace", false, "print what happened in the schedule of -seed")
+	showTrace = flag.Bool("story", false, "print what happened in the schedule of -seed")
 )
 
 // once failed: seeds that found something. What each found stands in the

@@ -46,12 +46,14 @@ func (b *simBroker) kill() {
 		b.store.apply(b.batches[0].ops)
 	}
 	b.machine, b.ops, b.batches, b.again = nil, nil, nil, false
-	for _, l := range b.conns {
-		l.brokerGone()
+	for _, l := range slices.Clone(b.w.links) {
+		if l.atBroker {
+			l.brokerGone()
+		}
 	}
 	for _, m := range b.w.msgs {
 		for i := range m.to {
-			m.to[i].out = 0
+			m.to[i].out, m.to[i].told = 0, wire.StateUnknown
 		}
 	}
 	b.conns = nil
@@ -209,9 +211,9 @@ func (b *simBroker) receive(l *link, f frame) {
 	switch f.kind {
 	case frameHello:
 		p := l.proc
-		for c, o := range b.conns {
-			if o.session == l.session {
-				b.disconnect(c)
+		for _, o := range slices.Clone(w.links) {
+			if o.session == l.session && b.conns[o.conn] == o {
+				b.disconnect(o.conn)
 			}
 		}
 		b.conns[l.conn] = l
@@ -222,6 +224,9 @@ func (b *simBroker) receive(l *link, f frame) {
 		s := Send{Conn: l.conn, ID: m.id, Class: m.class, Priority: m.priority, One: m.one, User: m.to[0].dev.user,
 			Expires: m.expires, Sealed: payload[:m.size]}
 		for i := range m.to {
+			if f.targets&(1<<m.to[i].dev.idx) == 0 {
+				continue
+			}
 			if m.to[i].dev.revoked { // as the caller does
 				if !m.one || len(m.to) == 1 {
 					m.to[i].over = wire.StateRefused

@@ -93,14 +93,14 @@ func (w *world) acking(e *Effect) {
 		}
 		w.over(m, rec, wire.StateRefused)
 	}
-	told := &rec.told
 	if m.one {
-		told = &m.to[0].told
+		rec = &m.to[0]
 	}
-	if *told > wire.StateQueued && e.State != *told && e.Why != wire.WhyExpiry && e.Why != wire.WhyQueueFull {
-		w.fail("m%d at %v: said %v after %v", m.idx, d, e.State, *told)
+	if rec.told > wire.StateQueued && e.State != rec.told && w.now < rec.toldAt+wire.RememberedByBroker {
+		w.fail("m%d at %v: said %v after %v", m.idx, d, e.State, rec.told)
 	}
-	*told = e.State
+	rec.told, rec.toldAt = e.State, w.now
+	rec.promised = rec.promised || e.State == wire.StateQueued || e.State == wire.StateDelivered
 }
 
 // over notes that a message need not be shown any more.
@@ -146,8 +146,8 @@ func (w *world) dropped(row *Row) {
 			}
 		}
 	}
-	if rec.told == wire.StateUnknown && (!m.one || m.to[0].told == wire.StateUnknown) {
-		return // nothing was promised
+	if !rec.promised && (!m.one || !m.to[0].promised) {
+		return
 	}
 	w.fail("m%d for %v dropped from the store, and nobody has it", m.idx, d)
 }
@@ -349,6 +349,9 @@ func (w *world) finish() {
 // poll has every live session ask, once nothing moves.
 func (w *world) poll() {
 	for _, p := range w.procs {
+		if p.receives == wire.ReceivesLive && p.w.now != p.polled && p.welcome { // as live processes do once a minute
+			p.do(op{kind: opOrphans})
+		}
 		p.look = p.look || len(p.dev.inbox) > 0 && p.receives == wire.ReceivesLive && p.w.now != p.polled
 		p.polled = p.w.now
 	}

@@ -427,7 +427,11 @@ func (p *proc) runOutbox() {
 			case OutboxState:
 				p.do(op{kind: opState, msg: p.w.msgOf(e.ID), place: e.Place, to: e.To, state: e.State, why: e.Why})
 			case OutboxDone:
-				p.do(op{kind: opDone, place: e.Place})
+				if n := len(p.ops); n > 0 && p.ops[n-1].kind == opState && p.ops[n-1].place == e.Place {
+					p.ops[n-1].flush = true // one transaction
+				} else {
+					p.do(op{kind: opDone, place: e.Place})
+				}
 			case OutboxLoad:
 				p.do(op{kind: opLoad, place: e.Place, n: e.Limit})
 			}
@@ -448,6 +452,12 @@ func (p *proc) sendRow(row *OutboxRow) {
 		return
 	}
 	if p.link != nil {
-		p.link.sendUp(frame{kind: frameSend, msg: m})
+		f := frame{kind: frameSend, msg: m}
+		for _, t := range row.To {
+			if t.State <= wire.StatePending {
+				f.targets |= 1 << p.w.deviceOf(t.Key).idx
+			}
+		}
+		p.link.sendUp(f)
 	}
 }

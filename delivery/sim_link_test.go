@@ -27,6 +27,7 @@ type frame struct {
 	state   wire.State
 	claim   bool
 	granted bool
+	targets uint8 // frameSend: indexes of devices
 	why     wire.Why
 	msg     *simMsg
 	dev     *simDevice

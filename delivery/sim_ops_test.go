@@ -16,6 +16,7 @@ const (
 	opRecover  opKind = iota // what ended processes left half done
 	opSend                   // a new message into the outbox
 	opTakeOver               // rows of ended sessions, before sending
+	opOrphans                // the same, while connected
 	opLoad
 	opState
 	opDone
@@ -73,6 +74,10 @@ func (p *proc) transact(o *op) (then func()) {
 		return p.send(o.msg)
 	case opTakeOver:
 		return p.takeOver(o.link)
+	case opOrphans:
+		if p.adopt() {
+			return func() { p.outbox.Taken(now); p.runOutbox() }
+		}
 	case opLoad:
 		var rows []*OutboxRow
 		for _, row := range d.outbox {
@@ -88,8 +93,11 @@ func (p *proc) transact(o *op) (then func()) {
 		return func() { p.outbox.Loaded(now, rows, more); p.runOutbox() }
 	case opState:
 		p.setState(o)
+		if o.flush {
+			d.dropOutbox(o.place)
+		}
 	case opDone:
-		d.outbox = slices.DeleteFunc(d.outbox, func(r *OutboxRow) bool { return r.Place == o.place })
+		d.dropOutbox(o.place)
 	case opArrive:
 		return p.arrive(o)
 	case opReceipt:
@@ -116,6 +124,10 @@ func (p *proc) transact(o *op) (then func()) {
 		}
 	}
 	return nil
+}
+
+func (d *simDevice) dropOutbox(place int64) {
+	d.outbox = slices.DeleteFunc(d.outbox, func(r *OutboxRow) bool { return r.Place == place })
 }
 
 func cloneRow(r *OutboxRow) *OutboxRow {
@@ -183,7 +195,8 @@ func (p *proc) send(m *simMsg) (then func()) {
 	return func() { p.outbox.Add(now, row); p.runOutbox() }
 }
 
-func (p *proc) takeOver(l *link) (then func()) {
+// adopt takes over what ended sessions have not sent or told.
+func (p *proc) adopt() (rows bool) {
 	d := p.dev
 	var owners []keys.SessionID
 	for _, r := range d.outbox {
@@ -199,7 +212,7 @@ func (p *proc) takeOver(l *link) (then func()) {
 	gone := Orphans(owners, d.sessions())
 	for _, r := range d.outbox {
 		if slices.Contains(gone, r.Session) {
-			r.Session = p.id
+			r.Session, rows = p.id, true
 		}
 	}
 	for i := range d.receipts {
@@ -208,13 +221,19 @@ func (p *proc) takeOver(l *link) (then func()) {
 			p.tellAt = d.now()
 		}
 	}
+	return rows
+}
+
+func (p *proc) takeOver(l *link) (then func()) {
+	d := p.dev
+	gone := p.adopt()
 	p.recover()
 	return func() {
 		if p.link != l {
 			return
 		}
 		p.welcome = true
-		if len(gone) > 0 {
+		if gone {
 			p.outbox.Taken(d.now())
 		}
 		p.outbox.Connected(d.now(), 30)

@@ -87,15 +87,17 @@ type simMsg struct {
 
 // simRec is one recipient of a message.
 type simRec struct {
-	dev     *simDevice
-	known   wire.State // what the sender has on disk
-	why     wire.Why
-	told    wire.State // what the broker said last
-	out     Conn       // the broker has it out there
-	arrived bool       // durable in the recipient's profile
-	shown   int
-	seen    bool       // durable in the recipient's profile
-	over    wire.State // refused, expired: it need not be shown any more
+	dev      *simDevice
+	known    wire.State // what the sender has on disk
+	why      wire.Why
+	told     wire.State // what this broker process said last
+	toldAt   int64
+	promised bool // a broker said queued or delivered
+	out      Conn // the broker has it out there
+	arrived  bool // durable in the recipient's profile
+	shown    int
+	seen     bool       // durable in the recipient's profile
+	over     wire.State // refused, expired: it need not be shown any more
 }
 
 // simStream is what was sent in one order.
