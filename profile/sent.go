@@ -28,7 +28,8 @@ type Sent struct {
 	Address  string // as typed
 	Kind     string
 	Priority wire.Priority
-	Size     int // bytes of the body
+	One      bool // any one of the recipients, devices of one user, shows it
+	Size     int  // bytes of the body
 	Time     int64
 	Expires  int64
 	ReplyTo  keys.MessageID
@@ -61,9 +62,9 @@ type Step struct {
 // PutSent keeps the metadata of a message that goes into the outbox.
 func (tx *Tx) PutSent(m *Sent) error {
 	var id int64
-	err := tx.q.Get("INSERT INTO sent (mesh, message, tail, session, address, kind, priority, size, time, expires,"+
-		" reply_to, thread, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
-		[]any{tx.mesh, m.ID[:], tailOf(m.ID), m.Session[:], m.Address, m.Kind, uint8(m.Priority), m.Size, m.Time,
+	err := tx.q.Get("INSERT INTO sent (mesh, message, tail, session, address, kind, priority, one, size, time, expires,"+
+		" reply_to, thread, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+		[]any{tx.mesh, m.ID[:], tailOf(m.ID), m.Session[:], m.Address, m.Kind, uint8(m.Priority), m.One, m.Size, m.Time,
 			m.Expires, orNull(m.ReplyTo), orNull(m.Thread), m.Hash[:]}, &id)
 	if err != nil {
 		return err
@@ -153,9 +154,9 @@ func (tx *Tx) Sent(message keys.MessageID) (*Sent, error) {
 		hash                   []byte
 		priority               int
 	)
-	err := tx.q.Get("SELECT id, session, address, kind, priority, size, time, expires, reply_to, thread, hash FROM sent"+
+	err := tx.q.Get("SELECT id, session, address, kind, priority, one, size, time, expires, reply_to, thread, hash FROM sent"+
 		" WHERE tail = ? AND message = ? AND mesh = ?", []any{tailOf(message), message[:], tx.mesh},
-		&id, &session, &m.Address, &m.Kind, &priority, &m.Size, &m.Time, &m.Expires, &reply, &thread, &hash)
+		&id, &session, &m.Address, &m.Kind, &priority, &m.One, &m.Size, &m.Time, &m.Expires, &reply, &thread, &hash)
 	if errors.Is(err, sqlite.ErrNoRows) {
 		return nil, fmt.Errorf("message %s: %w", message, ErrNotFound)
 	}

@@ -103,6 +103,7 @@ CREATE TABLE sent (
     address  TEXT NOT NULL,
     kind     TEXT NOT NULL,
     priority INTEGER NOT NULL,
+    one      INTEGER NOT NULL, -- any one of the recipients shows it
     size     INTEGER NOT NULL,
     time     INTEGER NOT NULL,
     expires  INTEGER NOT NULL,
