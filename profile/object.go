@@ -104,7 +104,7 @@ func (o *object) takeList(name string, parse func(*object) error) {
 
 // put appends a field.
 func (o *object) put(name string, v any) {
-	raw, err := json.Marshal(v)
+	raw, err := marshal(v)
 	if err != nil && o.err == nil {
 		o.err = fmt.Errorf("%q: %w", name, err)
 	}
@@ -129,7 +129,7 @@ func (o *object) MarshalJSON() ([]byte, error) {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		name, err := json.Marshal(f.name)
+		name, err := marshal(f.name)
 		if err != nil {
 			return nil, err
 		}
@@ -139,4 +139,14 @@ func (o *object) MarshalJSON() ([]byte, error) {
 	}
 	b.WriteByte('}')
 	return b.Bytes(), nil
+}
+
+// marshal is json.Marshal without its escapes for HTML, which would change what
+// is only passed on.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }

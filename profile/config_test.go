@@ -1,0 +1,373 @@
+package profile
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/claudemesh/claudemesh-go/keys"
+)
+
+// newProfile opens a profile in a new folder.
+func newProfile(t testing.TB) *Profile {
+	t.Helper()
+	p, err := Open(filepath.Join(t.TempDir(), "claudemesh"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func peerKey(t testing.TB, b byte) keys.PeerPrivate {
+	t.Helper()
+	k, err := keys.PeerPrivateFromSeed(bytes.Repeat([]byte{b}, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func ownerKey(t testing.TB, b byte) keys.OwnerPrivate {
+	t.Helper()
+	k, err := keys.OwnerPrivateFromSeed(bytes.Repeat([]byte{b}, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// fullMesh has every field set.
+func fullMesh(t testing.TB, b byte, alias string) Mesh {
+	return Mesh{
+		ID: keys.MeshID{b}, Alias: alias, User: "alice", Device: "laptop", PeerKey: peerKey(t, b), OwnerKey: ownerKey(t, b+100),
+		Brokers: []Broker{{URLs: []string{"https://mesh.example.org", "unix:"}, Key: keys.Public{b, 1}}},
+		Invites: []Invite{{ID: keys.Public{b, 2}, Seed: bytes.Repeat([]byte{b}, 32), Until: 1_700_000_000_000}},
+	}
+}
+
+func update(t testing.TB, p *Profile, change func(*Config) error) {
+	t.Helper()
+	if err := p.Update(t.Context(), change); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func config(t testing.TB, p *Profile) *Config {
+	t.Helper()
+	c, err := p.Config()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestConfigComesBack(t *testing.T) {
+	p := newProfile(t)
+	if c := config(t, p); len(c.Meshes) != 0 || c.DefaultMesh() != nil {
+		t.Fatalf("an empty profile has %+v", c)
+	}
+	update(t, p, func(c *Config) error {
+		c.Meshes = append(c.Meshes, fullMesh(t, 1, "acme"), fullMesh(t, 2, "home"))
+		c.Meshes[1].OwnerKey, c.Meshes[1].Invites, c.Meshes[1].Draft = keys.OwnerPrivate{}, nil, true
+		c.Default, c.Receipts, c.History, c.Presence = "acme", Off, Off, "minimal"
+		return nil
+	})
+	other, err := Open(p.Dir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := config(t, other)
+	m := c.Meshes[0]
+	if !m.PeerKey.Equal(peerKey(t, 1)) || !m.OwnerKey.Equal(ownerKey(t, 101)) || m.User != "alice" || m.Device != "laptop" ||
+		m.Brokers[0].Key != (keys.Public{1, 1}) || len(m.Brokers[0].URLs) != 2 || m.Draft ||
+		m.Invites[0].ID != (keys.Public{1, 2}) || !bytes.Equal(m.Invites[0].Seed, bytes.Repeat([]byte{1}, 32)) || m.Invites[0].Until != 1_700_000_000_000 {
+		t.Errorf("mesh %+v", m)
+	}
+	if m := c.Meshes[1]; !m.OwnerKey.IsZero() || m.Invites != nil || !m.Draft {
+		t.Errorf("mesh %+v", m)
+	}
+	if c.Default != "acme" || c.Receipts != Off || c.History != Off || c.Presence != "minimal" {
+		t.Errorf("config %+v", c)
+	}
+	info, err := os.Stat(p.ConfigPath())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v", info.Mode())
+	}
+	left, err := filepath.Glob(filepath.Join(p.Dir(), ".*"))
+	if err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+func TestConfigIsAsDesigned(t *testing.T) {
+	p := newProfile(t)
+	update(t, p, func(c *Config) error { c.Meshes, c.Default = []Mesh{fullMesh(t, 1, "acme")}, "acme"; return nil })
+	data, err := os.ReadFile(p.ConfigPath())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		Version int
+		Default string
+		Meshes  []map[string]any
+	}
+	if err := json.Unmarshal(data, &got); err != nil {
+		t.Fatal(err)
+	}
+	m := got.Meshes[0]
+	if got.Version != 1 || got.Default != "acme" || m["alias"] != "acme" || m["id"] != "AQAAAAAAAAAAAAAAAAAAAA" ||
+		!strings.HasPrefix(fmt.Sprint(m["peer_key"]), "peer-private-") || !strings.HasPrefix(fmt.Sprint(m["owner_key"]), "owner-private-") {
+		t.Fatalf("%s", data)
+	}
+}
+
+func TestUnknownFieldsAreKept(t *testing.T) {
+	p := newProfile(t)
+	update(t, p, func(c *Config) error { c.Meshes = []Mesh{fullMesh(t, 1, "acme"), fullMesh(t, 2, "home")}; return nil })
+	data, err := os.ReadFile(p.ConfigPath())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A newer program of the same version wrote more, at every level.
+	for old, more := range map[string]string{
+		`"version": 1,`:          `"version": 1, "theme": {"a": [1, 2.50, null]},`,
+		`"alias": "home",`:       `"alias": "home", "colour": "red",`,
+		`"urls": [`:              `"since": 12345678901234567890, "urls": [`,
+		`"until": 1700000000000`: `"until": 1700000000000, "note": "for <bob> & co"`,
+		`"user": "alice",`:       `"user": "alice", "User": "another field",`,
+	} {
+		if !bytes.Contains(data, []byte(old)) {
+			t.Fatalf("no %s in %s", old, data)
+		}
+		data = bytes.ReplaceAll(data, []byte(old), []byte(more))
+	}
+	if err := os.WriteFile(p.ConfigPath(), data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	update(t, p, func(c *Config) error {
+		c.Meshes[0], c.Meshes[1] = c.Meshes[1], c.Meshes[0] // they move with what they belong to
+		c.Meshes[0].Alias = "house"
+		c.Meshes[1].Brokers = append(c.Meshes[1].Brokers, Broker{URLs: []string{"x"}})
+		return nil
+	})
+	data, err = os.ReadFile(p.ConfigPath())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`2.50`, `"colour": "red"`, `"since": 12345678901234567890`, `for <bob> & co`, `"another field"`} {
+		if !bytes.Contains(data, []byte(want)) {
+			t.Errorf("lost %s:\n%s", want, data)
+		}
+	}
+	if c := config(t, p); c.Meshes[0].Alias != "house" || len(c.Meshes[1].Brokers) != 2 {
+		t.Errorf("%+v", c)
+	}
+	home, acme := bytes.Index(data, []byte(`"house"`)), bytes.Index(data, []byte(`"acme"`))
+	if red := bytes.Index(data, []byte(`"red"`)); home > red || red > acme {
+		t.Errorf("a field went to another mesh:\n%s", data)
+	}
+}
+
+func TestBadConfigsAreRefusedUntouched(t *testing.T) {
+	secret := peerKey(t, 7).Export()
+	twice := `{"version":1,"meshes":[{"id":"AQAAAAAAAAAAAAAAAAAAAA","alias":"a"},{"id":"%s","alias":"%s"}]}`
+	for name, test := range map[string]struct {
+		text string
+		want error
+	}{
+		"future":         {`{"version":2,"meshes":{"another":"form"}}`, ErrFuture},
+		"no version":     {`{"meshes":[]}`, ErrBroken},
+		"version 0":      {`{"version":0}`, ErrBroken},
+		"empty":          {``, ErrBroken},
+		"cut off":        {`{"version":1,"meshes":[{"id":"AQAA`, ErrBroken},
+		"two values":     {`{"version":1}{"version":1}`, ErrBroken},
+		"twice":          {`{"version":1,"default":"a","default":"b"}`, ErrBroken},
+		"no object":      {`[1]`, ErrBroken},
+		"a mesh's id":    {`{"version":1,"meshes":[{"id":"xyz","alias":"a"}]}`, ErrBroken},
+		"no id":          {`{"version":1,"meshes":[{"alias":"a"}]}`, ErrBroken},
+		"an alias":       {`{"version":1,"meshes":[{"id":"AQAAAAAAAAAAAAAAAAAAAA","alias":"A b"}]}`, ErrBroken},
+		"same alias":     {fmt.Sprintf(twice, "AgAAAAAAAAAAAAAAAAAAAA", "a"), ErrBroken},
+		"same mesh":      {fmt.Sprintf(twice, "AQAAAAAAAAAAAAAAAAAAAA", "b"), ErrBroken},
+		"a damaged key":  {`{"version":1,"meshes":[{"id":"AQAAAAAAAAAAAAAAAAAAAA","alias":"a","peer_key":"` + secret[:len(secret)-3] + `"}]}`, ErrBroken},
+		"a wrong key":    {`{"version":1,"meshes":[{"id":"AQAAAAAAAAAAAAAAAAAAAA","alias":"a","owner_key":"` + secret + `"}]}`, ErrBroken},
+		"a damaged seed": {`{"version":1,"meshes":[{"id":"AQAAAAAAAAAAAAAAAAAAAA","alias":"a","invites":[{"seed":"` + secret + `!"}]}]}`, ErrBroken},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newProfile(t)
+			if err := os.WriteFile(p.ConfigPath(), []byte(test.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, err := p.Config()
+			if !errors.Is(err, test.want) || !strings.Contains(err.Error(), p.ConfigPath()) {
+				t.Fatalf("error %v, want %v", err, test.want)
+			}
+			if strings.Contains(err.Error(), secret[13:40]) {
+				t.Errorf("the error has a secret: %v", err)
+			}
+			var future *FutureError
+			if errors.As(err, &future) != (test.want == ErrFuture) || future != nil && future.Version != 2 {
+				t.Errorf("error %v", err)
+			}
+			err = p.Update(t.Context(), func(*Config) error { t.Error("change was called"); return nil })
+			if !errors.Is(err, test.want) {
+				t.Fatalf("error %v, want %v", err, test.want)
+			}
+			if data, err := os.ReadFile(p.ConfigPath()); err != nil || string(data) != test.text {
+				t.Fatalf("the file was touched: %q, %v", data, err)
+			}
+		})
+	}
+}
+
+func TestUnreadableConfig(t *testing.T) {
+	p := newProfile(t)
+	if err := os.Mkdir(p.ConfigPath(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Config(); !errors.Is(err, ErrUnreadable) || !strings.Contains(err.Error(), p.ConfigPath()) {
+		t.Fatalf("error %v", err)
+	}
+}
+
+func TestUpdateThatFailsChangesNothing(t *testing.T) {
+	p := newProfile(t)
+	update(t, p, func(c *Config) error { c.Meshes = []Mesh{fullMesh(t, 1, "acme")}; return nil })
+	before, err := os.ReadFile(p.ConfigPath())
+	if err != nil {
+		t.Fatal(err)
+	}
+	boom := errors.New("boom")
+	for name, change := range map[string]func(*Config) error{
+		"error":      func(c *Config) error { c.Meshes = nil; return boom },
+		"same alias": func(c *Config) error { c.Meshes = append(c.Meshes, fullMesh(t, 2, "acme")); return nil },
+		"no id":      func(c *Config) error { c.Meshes[0].ID = keys.MeshID{}; return nil },
+	} {
+		if err := p.Update(t.Context(), change); err == nil || name == "error" && !errors.Is(err, boom) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if after, err := os.ReadFile(p.ConfigPath()); err != nil || !bytes.Equal(before, after) {
+			t.Errorf("%s: the file changed", name)
+		}
+		if c := config(t, p); len(c.Meshes) != 1 || c.Meshes[0].ID.IsZero() {
+			t.Errorf("%s: the config in memory changed", name)
+		}
+	}
+}
+
+func TestConfigIsFollowed(t *testing.T) {
+	p := newProfile(t)
+	other, err := Open(p.Dir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !p.Changed() {
+		t.Error("never read, and not changed")
+	}
+	c := config(t, p)
+	if p.Changed() {
+		t.Error("changed by nobody")
+	}
+	update(t, other, func(c *Config) error { c.Meshes = []Mesh{fullMesh(t, 1, "acme")}; return nil })
+	if !p.Changed() || len(c.Meshes) != 0 {
+		t.Error("a change is not seen")
+	}
+	c = config(t, p)
+	if p.Changed() || len(c.Meshes) != 1 {
+		t.Error("a change is not followed")
+	}
+	c.Meshes[0].Brokers[0].URLs[0] = "mine alone"
+	if again := config(t, p); again.Meshes[0].Brokers[0].URLs[0] == "mine alone" {
+		t.Error("two callers share a config")
+	}
+	for i := range 20 { // as fast as can be: same size, same second
+		update(t, other, func(c *Config) error { c.Meshes[0].User = fmt.Sprintf("u%02d", i); return nil })
+		if c := config(t, p); c.Meshes[0].User != fmt.Sprintf("u%02d", i) {
+			t.Fatalf("change %d is not followed: %s", i, c.Meshes[0].User)
+		}
+	}
+	if err := os.Remove(p.ConfigPath()); err != nil {
+		t.Fatal(err)
+	}
+	if c := config(t, p); !p.Changed() && len(c.Meshes) != 0 {
+		t.Error("a removed config is still there")
+	}
+}
+
+func TestFindingMeshes(t *testing.T) {
+	c := &Config{Meshes: []Mesh{fullMesh(t, 1, "acme"), fullMesh(t, 2, "home"), fullMesh(t, 3, "draft")}}
+	c.Meshes[2].Draft = true
+	if m := c.DefaultMesh(); m != &c.Meshes[0] {
+		t.Error("the first is no default")
+	}
+	c.Default = "home"
+	if m := c.DefaultMesh(); m != &c.Meshes[1] {
+		t.Error("the default is no default")
+	}
+	c.Default = "draft"
+	if m := c.DefaultMesh(); m != &c.Meshes[0] {
+		t.Error("a draft is the default")
+	}
+	if m, err := c.Find("home"); err != nil || m != &c.Meshes[1] {
+		t.Error(m, err)
+	}
+	if m, err := c.Find(c.Meshes[1].ID.String()); err != nil || m != &c.Meshes[1] {
+		t.Error(m, err)
+	}
+	if _, err := c.Find("nope"); !errors.Is(err, ErrNoMesh) {
+		t.Error(err)
+	}
+	if _, err := c.Mesh(keys.MeshID{9}); !errors.Is(err, ErrNoMesh) {
+		t.Error(err)
+	}
+	if got := c.FreeAlias("acme"); got != "acme-2" {
+		t.Error(got)
+	}
+	long := strings.Repeat("x", maxSlug)
+	c.Meshes[0].Alias = long
+	if got := c.FreeAlias(long); got != strings.Repeat("x", maxSlug-2)+"-2" || !keys.IsSlug(got) {
+		t.Error(got)
+	}
+	if !c.Remove(keys.MeshID{2}) || c.Remove(keys.MeshID{2}) || len(c.Meshes) != 2 {
+		t.Error("remove")
+	}
+}
+
+// What can be read can be written, and is then the same.
+func FuzzConfig(f *testing.F) {
+	c := &Config{Meshes: []Mesh{fullMesh(f, 1, "acme")}, Default: "acme"}
+	data, err := c.encode()
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, seed := range []string{string(data), `{"version":1}`, `{"version":1,"x":{"y":[1,2]},"meshes":[{"id":"AQAAAAAAAAAAAAAAAAAAAA","alias":"a","z":1}]}`,
+		`{"version":2}`, `{"version":1,"meshes":null}`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := parseConfig("p", data)
+		if err != nil {
+			return
+		}
+		once, err := c.encode()
+		if err != nil {
+			t.Fatalf("read, but not written: %v", err)
+		}
+		again, err := parseConfig("p", once)
+		if err != nil {
+			t.Fatalf("written, but not read: %v\n%s", err, once)
+		}
+		twice, err := again.encode()
+		if err != nil || !bytes.Equal(once, twice) {
+			t.Fatalf("changed by writing (%v):\n%s\n%s", err, once, twice)
+		}
+	})
+}
