@@ -73,7 +73,8 @@ const (
 	pageRows   = 1_000     // rows of one fetch at most
 )
 
-// NewBroker starts a mesh's machine at a time. Nothing is connected.
+// NewBroker starts a mesh's machine at a time. Nothing is connected. There may
+// be effects already.
 func NewBroker(now int64, o BrokerOptions) *Broker {
 	b := &Broker{
 		now:         now,
@@ -97,7 +98,7 @@ func NewBroker(now int64, o BrokerOptions) *Broker {
 	for i := range o.Backlog {
 		l := &o.Backlog[i]
 		p := b.peer(l.To)
-		p.last, p.waiting, p.stored = l.Last, l.Messages, l.Receipts
+		p.last, p.waiting, p.stored, p.unsure = l.Last, l.Messages, l.Receipts, l.Messages > 0
 		b.waiting += l.Messages
 		if l.Receipts > 0 {
 			p.queues[LaneReceipt].from = 0
@@ -112,7 +113,11 @@ func NewBroker(now int64, o BrokerOptions) *Broker {
 		b.peer(key).outcomes = true
 	}
 	for _, key := range o.Revoked {
-		b.peer(key).revoked = true
+		p := b.peer(key)
+		p.revoked = true
+		if p.waiting > 0 || p.stored > 0 { // the process ended before they were dropped
+			b.emit(Effect{Kind: EffectFetch, Fetch: &Fetch{Kind: FetchPeer, To: key, Limit: b.page}})
+		}
 	}
 	return b
 }

@@ -44,17 +44,17 @@ func prefers(a, b *peerState) bool { return a.active > b.active }
 // and hands it to the one whose turn it is.
 func (b *Broker) offerOne(m *message) {
 	for it := m.items; it != nil; it = it.sibling {
-		if it.place == placeWaiting {
+		if it.place == placeWaiting && it.q == nil && !it.asking {
 			it.to.queues[it.lane].put(nil, it)
 		}
 	}
 	for it := m.items; it != nil; it = it.sibling {
-		if it.place == placeWaiting {
-			b.pumpOne(&it.to.queues[it.lane])
+		if it.place == placeWaiting && it.q != nil {
+			b.pumpOne(it.q)
 		}
 	}
 	for it := m.items; it != nil; it = it.sibling {
-		if it.place != placeDone {
+		if (it.place == placeWaiting || it.place == placeOut) && !it.asking {
 			b.saveNow(it)
 		}
 	}

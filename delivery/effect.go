@@ -110,4 +110,5 @@ type Fetch struct {
 	Limit   int
 	Bytes   int
 	queue   *queue
+	asked   *item
 }

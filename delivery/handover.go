@@ -110,14 +110,18 @@ func (b *Broker) evict(q *queue, it *item) {
 	q.leave(it.n)
 }
 
-// fetch asks for what a queue has in the store only, when there is room.
+// fetch asks for what a queue has in the store only, when there is room; or when
+// that comes before everything that is in memory.
 func (b *Broker) fetch(q *queue) {
-	if q.from == noNumber || q.fetching || q.dead || q.bytes >= b.memory/2 || !b.ready(q) {
+	if q.from == noNumber || q.fetching || q.dead || !b.ready(q) {
+		return
+	}
+	if q.bytes >= b.memory/2 && q.first.n < q.from {
 		return
 	}
 	q.fetching, q.evicted = true, noNumber
 	f := &Fetch{Kind: FetchLane, Lane: q.lane, To: q.to.key, From: q.from,
-		Limit: b.page, Bytes: b.memory - q.bytes, queue: q}
+		Limit: b.page, Bytes: max(1, b.memory-q.bytes), queue: q}
 	if q.reply != nil {
 		f.Session = q.reply.Session
 	}
@@ -150,7 +154,11 @@ func (b *Broker) Fetched(now int64, f *Fetch, rows []*Row, more bool) {
 	case FetchPeer:
 		b.fetchedPeer(f, rows, more && len(rows) > 0)
 	case FetchMessage:
-		b.fetchedMessage(f, rows)
+		if f.asked != nil {
+			b.answered(f.asked, rows)
+		} else {
+			b.fetchedMessage(f, rows)
+		}
 	}
 }
 
@@ -222,12 +230,19 @@ func (b *Broker) revive(row *Row) *item {
 		if it.n == row.N {
 			return nil
 		}
-		// It was sent again after it was forgotten, and has the number that the
-		// store kept.
+		// It was sent again after it was forgotten: the store has it, under the
+		// number that it had.
 		it.n = row.N
 		if q := it.q; q != nil {
 			q.take(it)
 			q.put(nil, it)
+		}
+		if it.disk != diskSaved {
+			it.disk = diskSaved
+			b.tellQueued(it)
+		}
+		if it.place == placeOut {
+			it.release()
 		}
 		return nil
 	}
@@ -268,7 +283,7 @@ func (b *Broker) recount(p *peerState) {
 		}
 	}
 	b.waiting += p.memory - p.waiting
-	p.waiting = p.memory
+	p.waiting, p.unsure = p.memory, false
 }
 
 // FetchFailed says that a fetch could not be answered. It is asked again

@@ -95,6 +95,7 @@ type item struct {
 
 	seq        uint64 // diskSaving: of its EffectSave
 	spill      bool   // memory was full when it came: only the store keeps it
+	asking     bool   // the store is asked whether it has it
 	counted    bool   // it counts in its recipient's numbers
 	q          *queue // placeWaiting: the queue it is in
 	in         *list  // the list it is in
@@ -249,6 +250,7 @@ type peerState struct {
 
 	receipts map[*peerState]int // that wait, by sender
 	stored   int                // receipts that were in the store at the start
+	unsure   bool               // the store may have rows for it that are not known here
 	outcomes bool               // outcomes may be kept for it
 	revoked  bool
 }

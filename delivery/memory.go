@@ -56,25 +56,32 @@ func (b *Broker) forgetOne() {
 		r.entries, r.head = r.entries[:n], 0
 	}
 	m.rings--
-	if key := (messageKey{m.from, m.id}); m.rings == 0 && !m.busy() && b.known[key] == m {
-		delete(b.known, key)
+	key := messageKey{m.from, m.id}
+	if m.rings > 0 || m.busy() || b.known[key] != m {
+		return
+	}
+	delete(b.known, key)
+	for it := m.items; it != nil; it = it.sibling {
+		if it.place == placeStored {
+			it.to.unsure = true
+		}
 	}
 }
 
-// fetchedExpired drops rows whose time has passed and tells their senders.
+// fetchedExpired drops rows whose time has passed and tells their senders. What
+// is out is its recipient's to refuse, unless it has to be claimed first.
 func (b *Broker) fetchedExpired(rows []*Row, more bool) {
 	for _, row := range rows {
-		it := b.revive(row)
-		switch {
-		case it != nil:
+		if it := b.revive(row); it != nil {
 			b.endRow(it, wire.StateExpired, wire.WhyNone)
-		default: // in memory: out, it is its recipient's to refuse
-			it = b.inMemory(row)
-			if it != nil && it.place == placeWaiting {
-				b.end(it, wire.StateExpired, wire.WhyNone)
-			}
+			continue
+		}
+		it := b.inMemory(row)
+		if it != nil && (it.place == placeWaiting || it.place == placeOut && it.m.one && it.m.winner == nil) {
+			b.end(it, wire.StateExpired, wire.WhyNone)
 		}
 	}
+	b.kickFreed()
 	b.sweeping = more
 	if more {
 		b.emit(Effect{Kind: EffectFetch, Fetch: &Fetch{Kind: FetchExpired, Time: b.now, Limit: b.page}})

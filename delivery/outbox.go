@@ -98,6 +98,7 @@ type Outbox struct {
 	loading   bool
 	stale     bool // what is being loaded was asked for before Taken
 	more      bool // state.db has rows behind loaded
+	behind    bool // one was added since the load was asked for
 	connected bool
 	limit     int // targets in flight
 	inFlight  int
@@ -244,7 +245,7 @@ func (o *Outbox) reset() {
 func (o *Outbox) Add(now int64, row *OutboxRow) {
 	o.event(now)
 	if o.more || o.loading || len(o.rows) >= outboxRows || o.bytes > outboxBytes {
-		o.more = true // it comes when there is room
+		o.more, o.behind = true, true // it comes when there is room
 	} else {
 		o.insert(row)
 		o.loaded = max(o.loaded, row.Place)
@@ -283,7 +284,7 @@ func (o *Outbox) load() {
 	if !o.more || o.loading || len(o.rows) > outboxRows/2 || o.bytes > outboxBytes/2 {
 		return
 	}
-	o.loading = true
+	o.loading, o.behind = true, false
 	o.emit(OutboxEffect{Kind: OutboxLoad, Place: o.loaded, Limit: outboxRows})
 }
 
@@ -292,7 +293,7 @@ func (o *Outbox) Loaded(now int64, rows []*OutboxRow, more bool) {
 	o.event(now)
 	o.loading = false
 	if !o.stale {
-		o.more = more
+		o.more = more || o.behind
 		for _, row := range rows {
 			o.insert(row)
 			o.loaded = max(o.loaded, row.Place)

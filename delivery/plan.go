@@ -22,6 +22,8 @@ type Want struct {
 	Session keys.SessionID
 	// Asked: its agent or user asks; also low is shown, whatever the status.
 	Asked bool
+	// Offline: there is no connection to claim over, so copies stay.
+	Offline bool
 	// Elsewhere: also what is for other live sessions of this peer.
 	Elsewhere bool
 	// Max is the number of messages at most; 0: all.
@@ -161,6 +163,12 @@ func (p *planner) stream(rows []*InboxRow) {
 	began := last > 0 // else the first number seen starts the count
 	passed := last    // highest number shown, or held here
 	blocked := false
+	high := last // highest number that was, or may have been, in front of the user
+	for _, r := range rows {
+		if r.State == InboxShowing && !r.Copy || r.Again {
+			high = max(high, r.N)
+		}
+	}
 	for _, r := range rows {
 		numbered := r.N > 0
 		switch {
@@ -183,7 +191,7 @@ func (p *planner) stream(rows []*InboxRow) {
 			continue
 		}
 		s := shownRow{Showing: Showing{Place: r.Place, Claim: r.Copy, Again: r.Again}, row: r}
-		s.Late = numbered && r.N < last
+		s.Late = numbered && r.N < high
 		if numbered && !r.claimed() {
 			if began && r.N > passed+1 {
 				if wait := r.Arrived + wire.GapWait; p.now < wait {
@@ -224,6 +232,9 @@ func (p *planner) mine(r *InboxRow) bool {
 		return false
 	}
 	switch {
+	case r.Copy && p.want.Offline:
+		p.plan.Later++
+		return false
 	case p.want.Asked:
 		return true
 	case r.Priority == wire.PriorityLow:

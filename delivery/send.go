@@ -33,7 +33,8 @@ func (b *Broker) Send(now int64, s *Send) {
 	key := messageKey{c.peer, s.ID}
 	expires := min(s.Expires, b.now+wire.MaxExpiry)
 	m := b.known[key]
-	if m == nil {
+	fresh := m == nil
+	if fresh {
 		m = &message{from: c.peer, id: s.ID, expires: expires, conn: c, one: s.One, whole: true}
 		b.known[key] = m
 		if m.one {
@@ -42,7 +43,7 @@ func (b *Broker) Send(now int64, s *Send) {
 		}
 	} else {
 		b.again(m, c)
-		if m.one {
+		if m.one && m.acked {
 			return
 		}
 	}
@@ -55,8 +56,11 @@ func (b *Broker) Send(now int64, s *Send) {
 		if m.find(to) != nil {
 			continue
 		}
+		if m.one && !fresh {
+			m.left++
+		}
 		it := b.addItem(m, to, s, i)
-		if it.place == placeDone {
+		if it.place == placeDone || it.asking {
 			continue
 		}
 		if shared == nil {
@@ -70,7 +74,7 @@ func (b *Broker) Send(now int64, s *Send) {
 		b.offerOne(m)
 	} else {
 		for it := m.items; it != nil; it = it.sibling {
-			if it.place == placeWaiting && it.q == nil {
+			if it.place == placeWaiting && it.q == nil && !it.asking {
 				b.offer(it)
 			}
 		}
@@ -99,6 +103,10 @@ func (b *Broker) addItem(m *message, to *peerState, s *Send, i int) *item {
 	case receipt && len(s.Sealed) > wire.MaxReceiptSize:
 		why = wire.WhyTooLarge
 	case !receipt && to.waiting >= b.limit:
+		if to.unsure {
+			b.ask(it)
+			return it
+		}
 		why = wire.WhyQueueFull
 	}
 	if why != wire.WhyNone {
@@ -115,6 +123,39 @@ func (b *Broker) addItem(m *message, to *peerState, s *Send, i int) *item {
 	to.memory++
 	b.waiting++
 	return it
+}
+
+// ask finds out whether the store has a message that there is no room for: it
+// was sent before, perhaps, and forgotten here. To refuse it then would be a
+// lie.
+func (b *Broker) ask(it *item) {
+	it.asking = true
+	b.emit(Effect{Kind: EffectFetch, Fetch: &Fetch{Kind: FetchMessage, Sender: it.m.from.key, ID: it.m.id,
+		To: it.to.key, Limit: wire.MaxRecipients, asked: it}})
+}
+
+// answered goes on with a message that was asked for.
+func (b *Broker) answered(it *item, rows []*Row) {
+	it.asking = false
+	if it.place == placeDone {
+		return
+	}
+	for _, row := range rows {
+		if row.To == it.to.key {
+			q := &it.to.queues[it.lane]
+			it.n, it.size, it.disk, it.counted = row.N, row.Size(), diskSaved, true
+			it.to.memory++ // as if it had been there
+			b.evict(q, it)
+			b.tellQueued(it)
+			if q.lane.One() {
+				q.skipped = true
+				b.rescan(it.to)
+			}
+			b.pump(q)
+			return
+		}
+	}
+	b.end(it, wire.StateRefused, wire.WhyQueueFull)
 }
 
 // countReceipt keeps the number of receipts that wait for a pair in its bound.

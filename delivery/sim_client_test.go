@@ -130,6 +130,7 @@ type proc struct {
 	lookAt  int64 // when, at the latest
 	asked   bool
 	batch   []batched // being claimed or shown, in order
+	copies  []*simMsg // brought by this link, to be claimed
 	inFront []*simMsg // shown, without evidence yet
 	tellAt  int64     // when receipts are due
 	quit    bool      // wants to end
@@ -404,7 +405,7 @@ func (p *proc) disconnected(l *link) {
 		return
 	}
 	p.w.trace("%v: conn %d ended", p, l.conn)
-	p.link, p.welcome = nil, false
+	p.link, p.welcome, p.copies = nil, false, nil
 	p.dialAt = p.w.now + int64(p.w.rng.IntN(1500))
 	p.outbox.Disconnected()
 	p.runOutbox()

@@ -229,13 +229,14 @@ func (p *proc) takeOver(l *link) (then func()) {
 	gone := p.adopt()
 	p.recover()
 	return func() {
+		if gone {
+			p.outbox.Taken(d.now())
+			p.runOutbox()
+		}
 		if p.link != l {
 			return
 		}
-		p.welcome = true
-		if gone {
-			p.outbox.Taken(d.now())
-		}
+		p.welcome, p.look = true, true
 		p.outbox.Connected(d.now(), 30)
 		p.runOutbox()
 	}
@@ -256,13 +257,8 @@ func (p *proc) setState(o *op) {
 			}
 		}
 	}
-	if o.state == wire.StateExpired && m.rec(r.dev).over == 0 && p.dev.now() >= m.expires {
-		r.over = wire.StateExpired
-		for i := range m.to {
-			if m.one && m.to[i].over == 0 {
-				m.to[i].over = wire.StateExpired
-			}
-		}
+	if o.state == wire.StateExpired || o.state == wire.StateRefused && o.why != wire.WhyNone {
+		p.w.over(m, r, o.state)
 	}
 }
 
@@ -300,7 +296,7 @@ func (p *proc) arrive(o *op) (then func()) {
 		return say(wire.VerdictRefused, j.Why)
 	case Retake:
 		d.rowOf(m).Taker = p.id
-		return nil
+		return func() { p.copies = append(p.copies, m) }
 	}
 	if r := d.rowOf(m); r != nil { // a copy of it, which is meant alone now
 		d.dropRow(r.Place)
@@ -315,7 +311,7 @@ func (p *proc) arrive(o *op) (then func()) {
 	}
 	d.inbox = append(d.inbox, row)
 	if o.claim {
-		return nil
+		return func() { p.copies = append(p.copies, m) }
 	}
 	d.take(m)
 	if j.Held {

@@ -13,7 +13,7 @@ func (p *proc) plan() (then func()) {
 	if p.w.ending {
 		p.open()
 	}
-	want := Want{Session: p.id, Asked: p.asked || p.w.ending, Max: 4}
+	want := Want{Session: p.id, Asked: p.asked || p.w.ending, Max: 4, Offline: !p.welcome}
 	if p.asked {
 		want.Elsewhere = p.w.chance(30)
 	}
@@ -48,6 +48,13 @@ func (p *proc) plan() (then func()) {
 		batch = append(batch, batched{Showing: s, msg: p.w.msgOf(r.ID)})
 	}
 	return func() {
+		// Copies that were granted to another process of this profile.
+		p.copies = slices.DeleteFunc(p.copies, func(m *simMsg) bool {
+			if d.isTaken(m) && p.link != nil {
+				p.link.sendUp(frame{kind: frameReceipt, verdict: wire.VerdictReceived, msg: m})
+			}
+			return d.isTaken(m)
+		})
 		if len(batch) == 0 {
 			return
 		}

@@ -93,6 +93,7 @@ type simRec struct {
 	told     wire.State // what this broker process said last
 	toldAt   int64
 	promised bool // a broker said queued or delivered
+	lax      bool // a broker refused it once, which its sender may not have heard
 	out      Conn // the broker has it out there
 	arrived  bool // durable in the recipient's profile
 	shown    int
@@ -229,7 +230,7 @@ func (w *world) act() {
 		w.pass([]int64{300, 2500, 20_000, 70_000}[w.rng.IntN(4)])
 		return
 	}
-	if !w.work(w.rng.IntN(1 << 16)) {
+	if !w.work(w.rng.IntN(1<<16)) && !(w.chance(70) && w.traffic()) {
 		w.passToNext()
 	}
 }
