@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -48,6 +49,16 @@ func lockWait(ctx context.Context, path string) (*Lock, error) {
 			return nil, fmt.Errorf("%w: %w", err, ctx.Err())
 		}
 	}
+}
+
+// LockFolder takes the lock of a folder that one process at a time may use, such
+// as the data of a broker; the folder is made, 0700, where it is not there.
+// [ErrHeld].
+func LockFolder(dir string) (*Lock, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	return lockFile(filepath.Join(dir, "lock"))
 }
 
 // Release lets go of the lock. The file stays: taking it away would let two

@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/claudemesh/claudemesh-go/broker"
-	"github.com/claudemesh/claudemesh-go/peer"
 	"github.com/claudemesh/claudemesh-go/profile"
 )
 
@@ -89,15 +88,6 @@ func (a *app) broker(ctx context.Context, o brokerOptions) error {
 		if err != nil {
 			return err
 		}
-		lock, err := prof.BrokerLock()
-		if errors.Is(err, profile.ErrHeld) {
-			return &failure{class: peer.ClassFailed, err: err,
-				sentence: "the broker of this profile runs already", hint: "Another one wants a folder of its own: claudemesh broker --data DIR"}
-		}
-		if err != nil {
-			return err
-		}
-		defer lock.Release()
 		options.Dir = prof.BrokerDir()
 	}
 	options.Logger = a.operatorLog(o.verbose)
@@ -147,7 +137,7 @@ func (a *app) sayBroker(s *serving, o brokerOptions) error {
 	note := "reachable from this machine only"
 	switch {
 	case len(o.behindProxy) > 0:
-		note = "plain HTTP at " + o.listen + ", for the proxy only"
+		note = "plain HTTP at " + s.boundAt(o.listen) + ", for the proxy only"
 	case o.certFile != "":
 		note = "TLS by " + home(o.certFile)
 	case public && strings.HasPrefix(urls[0], "https://"):

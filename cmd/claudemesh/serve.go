@@ -13,6 +13,7 @@ import (
 
 	"github.com/claudemesh/claudemesh-go/broker"
 	"github.com/claudemesh/claudemesh-go/peer"
+	"github.com/claudemesh/claudemesh-go/profile"
 )
 
 // What up and broker have in common: both serve meshes on this machine.
@@ -23,16 +24,27 @@ const defaultPort = "7900"
 // serving is a broker that runs, and what it ended with.
 type serving struct {
 	*broker.Broker
-	ended chan error // closed after Run returned and its error was sent
+	lock  *profile.Lock // of its data folder
+	ended chan error    // closed after Run returned and its error was sent
 }
 
-// serve makes a broker and runs it until ctx ends.
+// serve makes a broker and runs it until ctx ends. Its folder is locked: two
+// brokers over one database would order one chain twice.
 func serve(ctx context.Context, o broker.Options, command string) (*serving, error) {
+	lock, err := profile.LockFolder(o.Dir)
+	if errors.Is(err, profile.ErrHeld) {
+		return nil, &failure{class: peer.ClassFailed, err: err,
+			sentence: fmt.Sprintf("a broker runs already over the data in %s", home(o.Dir)),
+			hint:     "Stop it where it runs with Ctrl-C, or see: claudemesh doctor"}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the broker's folder: %w", err)
+	}
 	b, err := broker.New(o)
 	if err != nil {
-		return nil, explainListen(err, o, command)
+		return nil, errors.Join(explainListen(err, o, command), lock.Release())
 	}
-	s := &serving{b, make(chan error, 1)}
+	s := &serving{b, lock, make(chan error, 1)}
 	go func() {
 		defer close(s.ended)
 		s.ended <- b.Run(ctx)
@@ -43,10 +55,21 @@ func serve(ctx context.Context, o broker.Options, command string) (*serving, err
 // stop ends the broker and waits for it.
 func (s *serving) stop() error {
 	closing := s.Close()
-	if err := <-s.ended; err != nil {
-		return err
+	return errors.Join(<-s.ended, closing, s.lock.Release())
+}
+
+// boundAt is where a broker listens: the port that the system chose where it was
+// left to it.
+func (s *serving) boundAt(listen string) string {
+	if host, port, err := net.SplitHostPort(listen); err != nil || port != "0" || !loopback(listen) || host == "" {
+		return listen
 	}
-	return closing
+	for _, text := range s.URLs() {
+		if u, err := url.Parse(text); err == nil && loopback(u.Host) {
+			return u.Host
+		}
+	}
+	return listen
 }
 
 // explainListen says in one sentence why a broker did not start.

@@ -75,16 +75,6 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 	if _, err := prof.Config(); err != nil {
 		return err // before anything is made beside a config that cannot be read
 	}
-	lock, err := prof.BrokerLock()
-	if errors.Is(err, profile.ErrHeld) {
-		return &failure{class: peer.ClassFailed, err: err,
-			sentence: "the broker of this profile runs already", hint: "Stop it where it runs with Ctrl-C, or see: claudemesh doctor"}
-	}
-	if err != nil {
-		return err
-	}
-	defer lock.Release()
-
 	s, err := serve(ctx, broker.Options{
 		Dir:     prof.BrokerDir(),
 		Listen:  []broker.Listen{{Addr: o.listen}, {Addr: "unix:" + prof.BrokerSocket()}},
@@ -150,6 +140,7 @@ func (a *app) opened(ctx context.Context, prof *profile.Profile, s *serving, o u
 		if a.json {
 			return a.ui.json(readyOf(p.Self(), urls, created, invite))
 		}
+		o.listen = s.boundAt(o.listen)
 		return a.sayUp(p.Self(), urls, created, invite, o)
 	})
 }
