@@ -196,6 +196,17 @@ func (j *judge) covers(s source) *Ban {
 	return j.covers(r.peer.ranked)
 }
 
+// onBranch gives bans as they are for a branch that leaves the holder's chain at a
+// place: all that stands there came after them, for all that the holder knows. Else
+// a banned owner would go back to before its ban and name another one there.
+func onBranch(bans []Ban, from uint64) []Ban {
+	moved := slices.Clone(bans)
+	for i := range moved {
+		moved[i].Since = min(moved[i].Since, from)
+	}
+	return moved
+}
+
 // makeBan checks that an entry met outside a chain can be a ban.
 func makeBan(mesh keys.MeshID, self keys.Public, o signed.Object, since uint64, met int64) (Ban, error) {
 	e, err := chain.Decode(o)

@@ -194,6 +194,29 @@ func TestRuleAHealCountsUnlessItsSignerIsRevokedOrBanned(t *testing.T) {
 		f.add(f.y, heal("broker2"), "owner5")
 		refused(t, f.holder(f.x, "bob@desk"), f.page(f.y), roster.ErrHealRefused)
 	})
+	t.Run("an owner that a banned owner named where the ban had no place yet", func(t *testing.T) {
+		f := fork(t, owners) // found by the adversary, seed 2575
+		for _, name := range []string{"v", "w", "x"} {
+			f.add(f.x, invite(name, f.s.now), "alice@laptop")
+		}
+		bob, carol := f.holder(f.x, "bob@desk"), f.holder(f.x, "carol@mac")
+		met := force(t, f.x.r, f.s.now, revoke("owner2"), "recovery")
+		if _, err := bob.Ban(met.Object, bob.BanSince(met), f.s.now); err != nil {
+			t.Fatal(err)
+		}
+		f.add(f.y, chain.Role{Key: public("owner4"), Rank: chain.RankOwner}, "owner2")
+		f.add(f.y, heal("broker2"), "owner4")
+		refused(t, bob, f.page(f.y), roster.ErrHealRefused)
+		mustAppend(t, carol, f.page(f.y), roster.Switched)
+		// Where another heal is followed there, the ban holds from where it left.
+		f.add(f.y, heal("broker3"), "owner")
+		if change := mustAppend(t, bob, f.page(f.y), roster.Switched); len(change.Bans) != 1 || change.Bans[0].Since != f.at {
+			t.Errorf("bans: %+v", change.Bans)
+		}
+		if _, banned := bob.View().Banned(public("owner4")); !banned {
+			t.Error("what the banned owner let in there is not covered")
+		}
+	})
 	t.Run("an owner that a revoked owner named before", func(t *testing.T) {
 		f := fork(t, owners+`
 			owner2 role owner4 owner`)

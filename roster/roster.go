@@ -105,12 +105,14 @@ type Change struct {
 	From    uint64
 	Entries []chain.Signed
 	Voids   []error
-	// Lost are the entries that a heal ended. Those among them that counted and
-	// were joins are to be signed anew with the same key; those that were
-	// revocations have become Bans, which an admin signs anew.
-	Lost  []chain.Signed
+	// Lost are the entries that a heal ended.
+	Lost []chain.Signed
+	// Joins are those of the lost that were joins and counted: they are to be signed
+	// anew with the same key.
 	Joins []chain.Signed
-	Bans  []Ban
+	// Bans are those that the change made or moved, to be kept: revocations among
+	// the lost, which an admin signs anew, and older bans that now hold since From.
+	Bans []Ban
 }
 
 // folded is a branch with what it does, not adopted yet.
@@ -155,6 +157,15 @@ func (r *Roster) adopt(f folded, now int64) Change {
 	case len(f.branch.Entries) > 0:
 		change.Outcome = Grown
 	}
+	if change.Outcome == Switched {
+		moved := onBranch(r.bans, from)
+		for i, ban := range moved {
+			if ban.Since != r.bans[i].Since {
+				change.Bans = append(change.Bans, ban)
+			}
+		}
+		r.bans = moved
+	}
 	oldVoids := r.voids
 	change.Lost = r.chain.Adopt(f.branch)
 	if change.Outcome != Same {
@@ -184,7 +195,8 @@ func (r *Roster) adopt(f folded, now int64) Change {
 //   - [chain.ErrBroken]: no honest broker sends this
 //   - [chain.ErrShort], [*chain.GapError]: ask for more
 //   - [chain.ErrStopped]: update claudemesh
-//   - [*chain.ForkError]: fraud, with the proof
+//   - [*chain.ForkError]: fraud, with the proof; where it came by a head alone, its
+//     entries may show that it was healed since
 //   - [*chain.ConflictError]: another order of another life; a heal decides
 //   - [ErrOverruled], [ErrHealRefused]
 //
@@ -220,10 +232,16 @@ func (r *Roster) confirm(b chain.Branch, now int64) (Change, error) {
 		return Change{}, fmt.Errorf("%w: place %d", chain.ErrShort, head.N)
 	}
 	if there.Hash != head.Hash {
-		if err := b.Head.Verify(r.State().BrokerKey()); err != nil {
+		if head.N == 0 {
+			return Change{}, fmt.Errorf("roster: %w: a head over another genesis", chain.ErrBroken)
+		}
+		var fork *chain.ForkError
+		if err := r.conflict(head.N, b.Head, nil); errors.As(err, &fork) {
 			return Change{}, err
 		}
-		return Change{}, r.conflict(head.N, b.Head, nil)
+		// Another order, of another life or by another broker: only its entries can
+		// show whether a heal led there.
+		return Change{}, &chain.GapError{Ask: head.N / 2}
 	}
 	if err := b.Head.Verify(r.states[head.N].BrokerKey()); err != nil {
 		return Change{}, err
@@ -234,28 +252,26 @@ func (r *Roster) confirm(b chain.Branch, now int64) (Change, error) {
 	return r.adopt(folded{branch: b}, now), nil
 }
 
-// judge decides whether a branch is followed: one that only adds is, unless by a
-// heal that does not count for this holder; one that leaves the chain is if a heal
-// says so. [CM-5]
+// judge decides whether a branch is followed: one that only adds is, and one that
+// leaves the chain if a heal says so; but neither if its last heal does not count for
+// this holder, since then a revoked key's broker orders from there. [CM-5]
 func (r *Roster) judge(f folded) error {
-	theirs := r.healing(f.branch.Entries, f.states, f.voids, r.State(), f.branch.From)
-	if f.branch.From == r.chain.Len() {
-		if theirs.refused {
-			return ErrHealRefused
-		}
+	from := f.branch.From
+	theirs := r.healing(f.branch.Entries, f.states, f.voids, r.State(), from, onBranch(r.bans, from))
+	if theirs.refused {
+		return ErrHealRefused
+	}
+	if from == r.chain.Len() {
 		return nil
 	}
-	from := f.branch.From
-	mine := r.healing(r.chain.From(from, int(r.chain.Len())), r.states[from:], r.voids[from:], f.end(r), from)
+	mine := r.healing(r.chain.From(from, int(r.chain.Len())), r.states[from:], r.voids[from:], f.end(r), from, r.bans)
 	switch {
 	case theirs.beats(mine):
 		return nil
-	case f.branch.Head.IsZero() && theirs.rank == chain.RankNone && !theirs.refused:
+	case f.branch.Head.IsZero() && theirs.rank == chain.RankNone:
 		return refuse(ErrPlace, "another entry stands at place %d", from)
 	case mine.rank != chain.RankNone:
 		return refuse(ErrOverruled, "it leaves ours at place %d", from)
-	case theirs.refused:
-		return ErrHealRefused
 	}
 	return r.conflict(from, f.branch.Head, f.branch.Entries)
 }
@@ -264,7 +280,7 @@ func (r *Roster) judge(f folded) error {
 type healing struct {
 	rank    chain.Rank // of its signer; RankNone: there is none
 	hash    signed.Hash
-	refused bool // there are heals that do not count
+	refused bool // the branch's last heal does not count
 }
 
 // beats tells whether a branch with this heal ends one with the other: any heal ends
@@ -277,27 +293,30 @@ func (h healing) beats(other healing) bool {
 	return h.rank != chain.RankNone && slices.Compare(h.hash[:], other.hash[:]) < 0
 }
 
-// healing finds the best heal among entries that follow place from. A heal counts
-// for a reader if its signer is revoked on neither branch nor banned by the reader;
-// nor may that hold for whoever made the signer an owner since the branches parted,
-// or a revoked owner would heal through a new one. [CM-5]
-func (r *Roster) healing(entries []chain.Signed, states []State, voids []error, other State, from uint64) healing {
+// healing finds the best heal among entries that stand from place from on. A heal
+// counts for a reader if its signer is not banned by the reader, and, where another
+// branch is left, is revoked on neither; nor may that hold for whoever made the
+// signer an owner since the branches parted, or a revoked owner would heal through a
+// new one. [CM-5]
+func (r *Roster) healing(entries []chain.Signed, states []State, voids []error, other State, from uint64, bans []Ban) healing {
 	var best healing
 	if len(entries) == 0 {
 		return best
 	}
 	end := states[len(entries)-1]
-	bans := View{State: end, self: r.self, bans: r.bans}.judge()
+	leaves := other.Next() > from
+	judge := View{State: end, self: r.self, bans: bans}.judge()
 	for i, e := range entries {
 		if _, ok := e.Entry.Body.(chain.Heal); !ok || voids[i] != nil {
 			continue
 		}
-		if !stands(e.Entry.By, end, other, from) || bans.banned(e.Entry.By) != nil {
-			best.refused = true
+		by := e.Entry.By
+		best.refused = judge.banned(by) != nil || leaves && !stands(by, end, other, from)
+		if best.refused {
 			continue
 		}
 		rank := chain.RankOwner
-		if end.record(e.Entry.By).role == roleRecovery {
+		if end.record(by).role == roleRecovery {
 			rank = chain.RankRecovery
 		}
 		if rank > best.rank {
