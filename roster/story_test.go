@@ -104,6 +104,7 @@ func tell(t *testing.T, lines string) *story {
 	for _, name := range []string{"owner", "recovery", "broker"} {
 		s.name(name)
 	}
+	s.record()
 	s.append(genesis(t))
 	s.goOn(lines)
 	return s
