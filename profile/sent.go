@@ -178,6 +178,18 @@ func (tx *Tx) Sent(message keys.MessageID) (*Sent, error) {
 	return m, err
 }
 
+// CountUndelivered is how many messages to a peer are known to be pending or
+// queued: what goes when it is revoked.
+func (tx *Tx) CountUndelivered(to keys.Public) (count int, err error) {
+	n, err := tx.known(to)
+	if err != nil || n == 0 {
+		return 0, err
+	}
+	return count, tx.q.Get("SELECT count(*) FROM sent_target t JOIN sent s ON s.id = t.sent"+
+		" WHERE s.mesh = ? AND t.recipient = ? AND t.state IN (?, ?)",
+		[]any{tx.mesh, n, uint8(wire.StatePending), uint8(wire.StateQueued)}, &count)
+}
+
 // tailOf is the last 20 bits of a message's id: the four characters by which
 // people name it, and under which it is indexed.
 func tailOf(id keys.MessageID) int64 {
