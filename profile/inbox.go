@@ -39,7 +39,7 @@ func (tx *Tx) PutInbox(row *delivery.InboxRow, until int64) error {
 		" for_id, for_label, reply, copy, taker, missing, shower, again, box, sealed)"+
 		" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING place",
 		[]any{tx.mesh, n, row.ID[:], uint8(row.State), row.Arrived, row.Session[:], row.Audience[:], uint8(row.Priority),
-			row.N, row.Sent, row.Expires, orNull(row.For), row.ForLabel, row.Reply, row.Copy, orNull(row.Taker),
+			row.N, row.Sent, row.Expires, orNull(row.For), row.ForLabel, row.Reply, row.Copy, joinSessions(row.Takers),
 			row.Missing, orNull(row.Shower), row.Again, row.Box, blob(row.Sealed)}, &row.Place)
 }
 
@@ -50,7 +50,7 @@ func (tx *Tx) SetInbox(row *delivery.InboxRow) error {
 		" expires = ?, for_id = ?, for_label = ?, reply = ?, copy = ?, taker = ?, missing = ?, shower = ?, again = ?"+
 		" WHERE place = ? AND mesh = ?",
 		uint8(row.State), row.Session[:], row.Audience[:], uint8(row.Priority), row.N, row.Sent,
-		row.Expires, orNull(row.For), row.ForLabel, row.Reply, row.Copy, orNull(row.Taker), row.Missing,
+		row.Expires, orNull(row.For), row.ForLabel, row.Reply, row.Copy, joinSessions(row.Takers), row.Missing,
 		orNull(row.Shower), row.Again, row.Place, tx.mesh)
 	if err == nil && changed == 0 {
 		return fmt.Errorf("inbox, place %d: %w", row.Place, ErrNotFound)
@@ -95,9 +95,29 @@ func (tx *Tx) scanInbox(r sqlite.Row) (row delivery.InboxRow, err error) {
 	copy(row.Audience[:], r.Bytes(6))
 	row.N, row.Sent, row.Expires = uint64(r.Int64(8)), r.Int64(9), r.Int64(10)
 	row.For, row.ForLabel, row.Reply = sid(r.Bytes(11)), r.Text(12), r.Bool(13)
-	row.Copy, row.Taker, row.Missing = r.Bool(14), sid(r.Bytes(15)), r.Int64(16)
+	row.Copy, row.Takers, row.Missing = r.Bool(14), splitSessions(r.Bytes(15)), r.Int64(16)
 	row.Shower, row.Again = sid(r.Bytes(17)), r.Bool(18)
 	return row, nil
+}
+
+// joinSessions and splitSessions keep a list of sessions in one column.
+func joinSessions(ids []keys.SessionID) any {
+	if len(ids) == 0 {
+		return nil
+	}
+	raw := make([]byte, 0, len(ids)*len(ids[0]))
+	for i := range ids {
+		raw = append(raw, ids[i][:]...)
+	}
+	return raw
+}
+
+func splitSessions(raw []byte) (ids []keys.SessionID) {
+	for len(raw) >= len(keys.SessionID{}) {
+		ids = append(ids, keys.SessionID(raw))
+		raw = raw[len(keys.SessionID{}):]
+	}
+	return ids
 }
 
 // InboxView reads the inbox as [delivery.PlanShow] wants it: the rows of all

@@ -209,7 +209,7 @@ func TestSent(t *testing.T) {
 
 func inboxRow(n byte) *delivery.InboxRow {
 	row := &delivery.InboxRow{From: bob, ID: id(n), State: delivery.InboxWaiting, Arrived: 10, N: uint64(n), Sent: 3, Expires: 400,
-		For: session(5), ForLabel: "web", Reply: true, Copy: true, Taker: session(6), Missing: 7, Sealed: []byte("sealed"), Box: []byte("box")}
+		For: session(5), ForLabel: "web", Reply: true, Copy: true, Takers: []keys.SessionID{session(6), session(7)}, Missing: 7, Sealed: []byte("sealed"), Box: []byte("box")}
 	row.StreamKey = delivery.StreamKey{Sender: bob, Session: session(4), Audience: delivery.Audience{3}, Priority: wire.PriorityLow}
 	return row
 }
