@@ -110,7 +110,7 @@ func NewBroker(now int64, o BrokerOptions) *Broker {
 		}
 	}
 	for _, key := range o.Outcomes {
-		b.peer(key).outcomes = true
+		b.peer(key).outcomes = 1
 	}
 	for _, key := range o.Revoked {
 		p := b.peer(key)

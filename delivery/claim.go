@@ -276,9 +276,10 @@ func (g *group) another() *peerState {
 	return best
 }
 
-// claim is a device that is about to show a message.
+// claim is a device that is about to show a message. The connection that
+// brought it may have ended here already.
 func (b *Broker) claim(c *connState, from keys.Public, id keys.MessageID, it *item) {
-	if it == nil || !it.m.one || it.place != placeOut || it.m.winner != nil && it.m.winner != c.peer {
+	if it == nil || !it.m.one || it.place == placeDone || it.m.winner != nil && it.m.winner != c.peer {
 		b.emit(Effect{Kind: EffectGrant, Conn: c.Conn, Peer: from, ID: id})
 		return
 	}
@@ -323,9 +324,13 @@ func (b *Broker) settleOne(it *item) {
 	m := it.m
 	m.winner = it.to
 	for o := m.items; o != nil; o = o.sibling {
-		if o != it && o.place != placeDone {
-			b.lose(o)
+		if o == it || o.place == placeDone {
+			continue
 		}
+		if o.out != nil { // its copy goes
+			b.emit(Effect{Kind: EffectGrant, Conn: o.out.Conn, Peer: m.from.key, ID: m.id})
+		}
+		b.lose(o)
 	}
 	m.left = 1
 	if !m.whole {

@@ -20,7 +20,8 @@ const (
 	// EffectAck writes an ack frame: Conn, Peer (the recipient), ID, State, Why.
 	// Acks that follow one another and differ in ID only may share a frame.
 	EffectAck
-	// EffectGrant answers a claim: Conn, Peer (the message's sender), ID, Granted.
+	// EffectGrant answers a claim, or says unasked that another device has the
+	// message: Conn, Peer (the message's sender), ID, Granted.
 	EffectGrant
 	// EffectClose ends a connection: Conn, Code. The machine has forgotten it;
 	// Disconnect may be called for it, or not.

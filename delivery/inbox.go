@@ -55,11 +55,12 @@ type InboxRow struct {
 	ForLabel  string         // label of that session, as the sender knew it
 	Reply     bool           // For wrote what this answers
 
-	// Copy: the broker keeps it until this device claimed it; Taker is the
-	// session whose connection brought it, with which it goes. Granted, it is
-	// no copy any more, and keeps its Taker: no gap is looked for before it.
-	Copy  bool
-	Taker keys.SessionID
+	// Copy: the broker keeps it until this device claimed it. Takers are the
+	// sessions whose connections brought it; it goes with the last of them.
+	// Granted, it is no copy any more, and keeps its Takers: no gap is looked for
+	// before it.
+	Copy   bool
+	Takers []keys.SessionID
 	// Missing is since when no session that it is for was there; 0: one is.
 	Missing int64
 	Shower  keys.SessionID // InboxShowing: who shows it
@@ -108,7 +109,7 @@ func (r *InboxRow) ahead(now int64) bool {
 
 // claimed tells whether the message is, or was, one that any one of several
 // devices shows.
-func (r *InboxRow) claimed() bool { return r.Copy || !r.Taker.IsZero() }
+func (r *InboxRow) claimed() bool { return r.Copy || len(r.Takers) > 0 }
 
 // Show moves a stream past a message that was shown.
 func (s *Stream) Show(n uint64, expires int64) {
@@ -140,18 +141,33 @@ func Crashed(rows []InboxRow, live []SessionRow) []int64 {
 	return places
 }
 
-// GoneCopies gives the places of copies that have gone with the connection of
-// their taker: those of sessions that are not live, and of ended when that is
-// not zero.
-func GoneCopies(rows []InboxRow, live []SessionRow, ended keys.SessionID) []int64 {
-	var places []int64
+// TakersLeft is a copy some of whose takers' connections have ended. With
+// none left it goes; its id is not remembered.
+type TakersLeft struct {
+	Place  int64
+	Takers []keys.SessionID
+}
+
+// GoneCopies gives the copies that lost takers: sessions that are not live, and
+// ended, when that is not zero, whose connection has ended.
+func GoneCopies(rows []InboxRow, live []SessionRow, ended keys.SessionID) []TakersLeft {
+	var changed []TakersLeft
 	for i := range rows {
 		r := &rows[i]
-		if r.Copy && (!isLive(live, r.Taker) || r.Taker == ended) {
-			places = append(places, r.Place)
+		if !r.Copy {
+			continue
+		}
+		var left []keys.SessionID
+		for _, id := range r.Takers {
+			if id != ended && isLive(live, id) {
+				left = append(left, id)
+			}
+		}
+		if len(left) < len(r.Takers) {
+			changed = append(changed, TakersLeft{r.Place, left})
 		}
 	}
-	return places
+	return changed
 }
 
 func isLive(live []SessionRow, id keys.SessionID) bool {

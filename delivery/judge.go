@@ -10,7 +10,9 @@ type Arrival struct {
 	Sent    int64 // inner
 	Expires int64 // inner
 	Copy    bool  // deliver said claim
-	Policy  Policy
+	// Ended: the connection that brought it has ended since.
+	Ended  bool
+	Policy Policy
 	// Known: (sender, id) is in the inbox or remembered. Of a message that was
 	// unopened: otherwise than by its own row.
 	Known bool
@@ -34,9 +36,12 @@ const (
 	SayReceived
 	// RefuseIt: say refused, with Why; remember nothing.
 	RefuseIt
-	// Retake: the broker handed a copy over again. Its row stays, and its Taker
-	// is the session that has got it now. Nothing is said.
+	// Retake: a copy that is here came again, by another connection. Its row
+	// stays; the session that has got it now is one more of its Takers. Nothing
+	// is said.
 	Retake
+	// PassOver: a copy that has gone with its connection. Do nothing.
+	PassOver
 )
 
 // Judged is the answer of [Judge].
@@ -54,6 +59,8 @@ type Judged struct {
 // Judge decides about a message that came off the wire [CM-8].
 func Judge(now int64, a Arrival) Judged {
 	switch {
+	case a.Copy && a.Ended:
+		return Judged{Do: PassOver}
 	case a.KnownCopy && a.Copy:
 		return Judged{Do: Retake}
 	case a.KnownCopy: // now without claim: this device is meant alone

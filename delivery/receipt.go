@@ -189,14 +189,13 @@ func (b *Broker) tell(it *item, state wire.State, why wire.Why) {
 		b.ack(c, it, state, why)
 		return
 	}
-	m.from.outcomes = true
+	m.from.outcomes++
 	b.emit(Effect{Kind: EffectSaveOutcome, Outcome: &Outcome{
 		To: m.from.key, ID: m.id, Recipient: it.to.key, State: state, Why: why, Time: b.now}})
 }
 
 // fetchOutcomes asks for what a sender has not heard yet.
 func (b *Broker) fetchOutcomes(p *peerState) {
-	p.outcomes = false
 	b.emit(Effect{Kind: EffectFetch, Fetch: &Fetch{Kind: FetchOutcomes, To: p.key, Limit: b.page}})
 }
 
@@ -205,12 +204,12 @@ func (b *Broker) FetchedOutcomes(now int64, f *Fetch, outcomes []Outcome, more b
 	b.event(now)
 	p := b.peer(f.To)
 	if len(p.conns) == 0 {
-		p.outcomes = true // next time
-		return
+		return // next time
 	}
 	c := p.conns[len(p.conns)-1]
 	for i := range outcomes {
 		o := &outcomes[i]
+		p.outcomes = max(0, p.outcomes-1)
 		b.emit(Effect{Kind: EffectAck, Conn: c.Conn, Peer: o.Recipient, ID: o.ID, State: o.State, Why: o.Why})
 		b.emit(Effect{Kind: EffectDropOutcome, Outcome: o})
 	}

@@ -387,14 +387,7 @@ func (p *proc) receive(l *link, f frame) {
 			p.do(op{kind: opArrive, link: l, msg: f.msg, claim: f.claim})
 		}
 	case frameGrant:
-		for i := range p.batch {
-			b := &p.batch[i]
-			if b.msg != f.msg || !b.Claim || b.granted || b.taken {
-				continue
-			}
-			p.do(op{kind: opGrant, link: l, msg: f.msg, claim: f.granted})
-			return
-		}
+		p.do(op{kind: opGrant, link: l, msg: f.msg, claim: f.granted})
 	}
 }
 

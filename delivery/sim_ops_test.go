@@ -136,6 +136,17 @@ func cloneRow(r *OutboxRow) *OutboxRow {
 	return &c
 }
 
+// leaveCopies writes what is left of copies whose takers have gone.
+func (d *simDevice) leaveCopies(changes []TakersLeft) {
+	for _, c := range changes {
+		if len(c.Takers) == 0 {
+			d.dropRow(c.Place)
+		} else {
+			d.row(c.Place).Takers = c.Takers
+		}
+	}
+}
+
 // recover is what a process does first: what ended ones were showing is shown
 // again, unless their transcripts tell, and copies that ended ones took go.
 func (p *proc) recover() {
@@ -156,9 +167,7 @@ func (p *proc) recover() {
 			r.Recover()
 		}
 	}
-	for _, place := range GoneCopies(d.inbox, live, keys.SessionID{}) {
-		d.dropRow(place)
-	}
+	d.leaveCopies(GoneCopies(d.inbox, live, keys.SessionID{}))
 }
 
 func (p *proc) send(m *simMsg) (then func()) {
@@ -287,15 +296,21 @@ func (p *proc) arrive(o *op) (then func()) {
 	if m.from.revoked {
 		return say(wire.VerdictRefused, wire.WhyRevoked)
 	}
-	j := Judge(d.now(), p.arrival(m, opened, o.claim))
+	a := p.arrival(m, opened, o.claim)
+	a.Ended = p.link != o.link
+	j := Judge(d.now(), a)
 	p.w.trace("%v: m%d arrives, copy %v: %+v", p, m.idx, o.claim, j)
 	switch j.Do {
 	case SayReceived:
 		return say(wire.VerdictReceived, wire.WhyNone)
 	case RefuseIt:
 		return say(wire.VerdictRefused, j.Why)
+	case PassOver:
+		return nil
 	case Retake:
-		d.rowOf(m).Taker = p.id
+		if r := d.rowOf(m); !slices.Contains(r.Takers, p.id) {
+			r.Takers = append(r.Takers, p.id)
+		}
 		return func() { p.copies = append(p.copies, m) }
 	}
 	if r := d.rowOf(m); r != nil { // a copy of it, which is meant alone now
@@ -304,7 +319,7 @@ func (p *proc) arrive(o *op) (then func()) {
 	row := InboxRow{Place: d.nextPlace(), From: m.from.key, ID: m.id, State: j.State, Arrived: d.now(),
 		Sent: m.sent, Expires: m.expires, Copy: o.claim}
 	if o.claim {
-		row.Taker = p.id
+		row.Takers = []keys.SessionID{p.id}
 	}
 	if j.State != InboxUnopened {
 		fill(&row, m)

@@ -89,15 +89,20 @@ func (p *proc) show() {
 	p.look = true
 }
 
-// grant is the answer to a claim.
+// grant is the answer to a claim, or the word that another device has it.
 func (p *proc) grant(o *op) (then func()) {
 	d, m := p.dev, o.msg
 	i := slices.IndexFunc(p.batch, func(b batched) bool { return b.msg == m && b.Claim && !b.granted && !b.taken })
-	r := d.rowOf(m)
-	if i < 0 || r == nil || !r.Copy || r.Shower != p.id {
+	var r *InboxRow
+	if i >= 0 {
+		r = d.row(p.batch[i].Place)
+	} else if r = d.rowOf(m); o.claim {
+		r = nil // it comes again
+	}
+	if r == nil || !r.Copy {
 		// The copy has gone; if it was granted, it comes again.
 		return func() {
-			if i >= 0 && i < len(p.batch) && p.batch[i].msg == m {
+			if i >= 0 {
 				p.batch[i].taken = true
 				p.show()
 			}
@@ -106,7 +111,12 @@ func (p *proc) grant(o *op) (then func()) {
 	if !o.claim {
 		p.w.trace("%v: m%d is taken", p, m.idx)
 		d.dropRow(r.Place)
-		return func() { p.batch[i].taken = true; p.show() }
+		return func() {
+			if i >= 0 {
+				p.batch[i].taken = true
+				p.show()
+			}
+		}
 	}
 	r.Copy = false
 	d.take(m)
@@ -135,9 +145,7 @@ func (p *proc) unlinked() {
 		kept = append(kept, b)
 	}
 	p.batch = kept
-	for _, place := range GoneCopies(d.inbox, d.sessions(), p.id) {
-		d.dropRow(place)
-	}
+	d.leaveCopies(GoneCopies(d.inbox, d.sessions(), p.id))
 	p.show()
 }
 

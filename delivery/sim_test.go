@@ -332,6 +332,7 @@ func (w *world) faultNow() bool {
 			d := w.devices[w.rng.IntN(len(w.devices))]
 			d.clock = []int64{0, 0, 5_000, -5_000, 3_000_000, -3_000_000, 9_000_000, -9_000_000}[w.rng.IntN(8)]
 			w.trace("clock of %v at %+d", d, d.clock)
+			w.clockSet(d)
 			return true
 		}
 	case 11:
@@ -341,6 +342,18 @@ func (w *world) faultNow() bool {
 		}
 	}
 	return false
+}
+
+// clockSet has the processes of a device look at their clock anew.
+func (w *world) clockSet(d *simDevice) {
+	for _, p := range w.procs {
+		if p.dev == d {
+			p.look = true
+			if p.tellAt > 0 {
+				p.tellAt = d.now()
+			}
+		}
+	}
 }
 
 func (w *world) revokeOne() {
