@@ -1,8 +1,18 @@
 package broker
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
 	"testing"
+	"testing/synctest"
 
+	"github.com/coder/websocket"
+
+	"github.com/claudemesh/claudemesh-go/delivery"
+	"github.com/claudemesh/claudemesh-go/keys"
+	"github.com/claudemesh/claudemesh-go/store"
 	"github.com/claudemesh/claudemesh-go/wire"
 )
 
@@ -13,28 +23,352 @@ func TestMessageOnline(t *testing.T) {
 	a := w.hello(w.alice, wire.ReceivesReplies)
 	id := a.message(bob.Public(), "hello bob")
 	d, text := b.receive()
-	if text != "hello bob" || d.ID != id || d.From != w.alice.Public() || d.Attempt != 1 {
+	if text != "hello bob" || d.ID != id || d.From != w.alice.Public() || d.Attempt != 1 || d.Sent == 0 {
 		t.Fatalf("%+v %q", d, text)
 	}
 	a.wantAck(id, wire.StateDelivered)
+	a.message(w.alice.Public(), "to myself")
 }
 
 func TestMessageWaits(t *testing.T) {
 	w := newWorld(t)
 	bob := w.join("bob", "desk")
 	a := w.hello(w.alice, wire.ReceivesReplies)
-	id := a.message(bob.Public(), "later")
-	a.wantAck(id, wire.StateQueued)
+	var ids []keys.MessageID
+	for i := range 20 {
+		id := a.message(bob.Public(), fmt.Sprint("later ", i))
+		a.wantAck(id, wire.StateQueued)
+		ids = append(ids, id)
+	}
 	a.bye()
 	w.restart()
 	b := w.hello(bob, wire.ReceivesLive)
-	if b.welcome.Queued != 1 {
+	if b.welcome.Queued != 20 {
 		t.Fatalf("%d queued", b.welcome.Queued)
 	}
-	d, text := b.receive()
-	if text != "later" || d.ID != id {
-		t.Fatalf("%+v %q", d, text)
+	for i, id := range ids {
+		d, text := b.receive()
+		if text != fmt.Sprint("later ", i) || d.ID != id {
+			t.Fatalf("%d: %+v %q", i, d, text)
+		}
 	}
 	a = w.hello(w.alice, wire.ReceivesReplies)
-	a.wantAck(id, wire.StateDelivered)
+	for _, id := range ids {
+		a.wantAck(id, wire.StateDelivered) // the outcome waited for its sender
+	}
+}
+
+func TestMessageToStranger(t *testing.T) {
+	w := newWorld(t)
+	a := w.hello(w.alice, wire.ReceivesReplies)
+	if got := a.wantAck(a.message(keys.Public{1}, "who?"), wire.StateRefused); got.Why != wire.WhyNotMember {
+		t.Fatalf("why %s", got.Why)
+	}
+	if got := a.wantAck(a.message(w.owner.Public(), "boss?"), wire.StateRefused); got.Why != wire.WhyNotMember {
+		t.Fatalf("why %s", got.Why)
+	}
+}
+
+// Each of several recipients gets its own box and no other's; who does not
+// belong is refused alone.
+func TestSeveralRecipients(t *testing.T) {
+	w := newWorld(t)
+	bob, carol := w.join("bob", "desk"), w.join("carol", "mac")
+	b, c := w.hello(bob, wire.ReceivesLive), w.hello(carol, wire.ReceivesLive)
+	a := w.hello(w.alice, wire.ReceivesReplies)
+	id := a.message(keys.Public{}, "all", func(f *wire.Send) {
+		f.Recipients = []wire.Recipient{
+			{Key: bob.Public(), Box: []byte("for bob")}, {Key: keys.Public{9}, Box: []byte("for nobody")},
+			{Key: carol.Public(), Box: []byte("for carol")},
+		}
+	})
+	if d, _ := b.receive(); string(d.Box) != "for bob" {
+		t.Fatalf("%q", d.Box)
+	}
+	if d, text := c.receive(); string(d.Box) != "for carol" || text != "all" {
+		t.Fatalf("%q %q", d.Box, text)
+	}
+	states := map[keys.Public]wire.State{}
+	for len(states) < 3 {
+		ack := want[*wire.Ack](a)
+		if ack.IDs[0] != id {
+			t.Fatalf("%+v", ack)
+		}
+		states[ack.To] = ack.State
+	}
+	if states[bob.Public()] != wire.StateDelivered || states[keys.Public{9}] != wire.StateRefused {
+		t.Fatalf("%v", states)
+	}
+}
+
+// One device of a user shows what is for any: it claims, and is granted.
+func TestOneDevice(t *testing.T) {
+	w := newWorld(t)
+	bob := w.join("bob", "desk")
+	a := w.hello(w.alice, wire.ReceivesReplies)
+	b := w.hello(bob, wire.ReceivesLive)
+	one := func(to ...keys.Public) func(*wire.Send) {
+		return func(f *wire.Send) {
+			f.One = true
+			for _, k := range to {
+				f.Recipients = append(f.Recipients, wire.Recipient{Key: k, Box: []byte("box")})
+			}
+		}
+	}
+	a.message(keys.Public{}, "any", one(bob.Public()))
+	d, _ := wantBoth[*wire.Deliver](b)
+	if !d.Claim {
+		t.Fatalf("%+v", d)
+	}
+	b.send(&wire.Receipt{State: wire.VerdictClaim, From: d.From, IDs: []keys.MessageID{d.ID}})
+	if g := want[*wire.Grant](b); !g.Granted || g.IDs[0] != d.ID {
+		t.Fatalf("%+v", g)
+	}
+	id := a.message(keys.Public{}, "mixed", one(bob.Public(), w.alice.Public()))
+	if e := a.wantError(wire.CodeMalformed); e.IDs[0] != id {
+		t.Fatalf("%+v", e)
+	}
+}
+
+func TestTrace(t *testing.T) {
+	w := newWorld(t)
+	bob := w.join("bob", "desk")
+	a := w.hello(w.alice, wire.ReceivesReplies)
+	id := a.message(bob.Public(), "where?")
+	a.wantAck(id, wire.StateQueued)
+	w.restart()
+	a = w.hello(w.alice, wire.ReceivesReplies)
+	a.send(&wire.Trace{ID: 5, Message: id})
+	tr := want[*wire.Trace](a)
+	if tr.Re != 5 || len(tr.States) != 1 || tr.States[0].State != wire.StateQueued || tr.States[0].To != bob.Public() {
+		t.Fatalf("%+v", tr)
+	}
+	b := w.hello(bob, wire.ReceivesLive)
+	b.send(&wire.Trace{ID: 6, Message: id}) // of another's message nothing is told
+	if tr := want[*wire.Trace](b); len(tr.States) != 0 {
+		t.Fatalf("%+v", tr)
+	}
+}
+
+// A sender that is not answered is not read from: its messages stay its own.
+func TestInFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var slow *slowStore
+		w := newWorld(t, func(o *Options) {
+			o.Limits.InFlight = 4
+			slow = newSlowStore(t, o)
+		})
+		bob := w.join("bob", "desk")
+		a := w.hello(w.alice, wire.ReceivesReplies)
+		slow.hold()
+		sent := make(chan keys.MessageID, 100)
+		go func() {
+			defer close(sent)
+			for i := range 50 {
+				sent <- a.message(bob.Public(), strings.Repeat("x", 1000)+fmt.Sprint(i))
+			}
+		}()
+		synctest.Wait()
+		m := must(w.b.mesh(w.mesh))
+		m.mu.Lock()
+		for _, s := range m.conns {
+			if n := m.delivery.InFlight(s.conn); n > 4 {
+				t.Errorf("%d in flight", n)
+			}
+		}
+		m.mu.Unlock()
+		slow.release()
+		for id := range sent {
+			a.wantAck(id, wire.StateQueued)
+		}
+	})
+}
+
+// What cannot be stored is not acknowledged: the sender's connection ends, and
+// it comes back with it.
+func TestStoreFails(t *testing.T) {
+	var slow *slowStore
+	w := newWorld(t, func(o *Options) {
+		slow = newSlowStore(t, o)
+		o.Logger = nil
+	})
+	bob := w.join("bob", "desk")
+	a := w.hello(w.alice, wire.ReceivesReplies)
+	slow.fail(errors.New("disk full"))
+	id := a.message(bob.Public(), "keep this")
+	for {
+		r, err := a.read()
+		if err != nil {
+			if !isEnd(err) {
+				t.Fatal(err)
+			}
+			break
+		}
+		if ack, ok := r.frame.(*wire.Ack); ok && ack.State != wire.StateRefused {
+			t.Fatalf("acknowledged: %+v", ack)
+		}
+	}
+	slow.fail(nil)
+	a = w.hello(w.alice, wire.ReceivesReplies)
+	a.message(bob.Public(), "keep this", func(f *wire.Send) { f.ID = id })
+	a.wantAck(id, wire.StateQueued)
+}
+
+// A consumer that does not read blocks nobody, and costs what it may.
+func TestSlowConsumer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		bob := w.join("bob", "desk")
+		b := w.hello(bob, wire.ReceivesLive)
+		a := w.hello(w.alice, wire.ReceivesReplies)
+		for i := range 64 {
+			id := a.message(bob.Public(), strings.Repeat("x", 64<<10), func(f *wire.Send) {
+				if i%2 == 1 {
+					f.Priority = wire.PriorityNow
+				}
+			})
+			a.wantAck(id, wire.StateQueued)
+		}
+		m := must(w.b.mesh(w.mesh))
+		m.mu.Lock()
+		for _, s := range m.conns {
+			s.out.mu.Lock()
+			waits := s.out.bytes
+			for _, i := range s.out.items {
+				if i.row != nil {
+					waits += i.row.Size()
+				}
+			}
+			if waits > wire.WindowBytes+wire.SlowConsumer {
+				t.Errorf("%d bytes in memory for one connection", waits)
+			}
+			s.out.mu.Unlock()
+		}
+		m.mu.Unlock()
+		b.wantSlow() // a write of 10 s ends it
+		b = w.hello(bob, wire.ReceivesLive)
+		for range 64 {
+			b.receive()
+		}
+	})
+}
+
+// wantSlow does not read until the broker has given up, and then only finds
+// the connection's end.
+func (c *client) wantSlow() {
+	c.t.Helper()
+	<-timeAfter(wire.WriteWithin * 3)
+	for {
+		if _, err := c.read(); err != nil {
+			return
+		}
+	}
+}
+
+// slowStore is a store whose commits can be held and made to fail.
+type slowStore struct {
+	store.Store
+	gate chan struct{} // capacity 1: free
+	err  chan error    // capacity 1: what Submit answers
+}
+
+func newSlowStore(t *testing.T, o *Options) *slowStore {
+	inner, err := store.OpenSQLite(context.Background(), o.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &slowStore{Store: inner, gate: make(chan struct{}, 1), err: make(chan error, 1)}
+	s.err <- nil
+	s.release()
+	o.Store = s
+	t.Cleanup(func() { inner.Close() })
+	return s
+}
+
+func (s *slowStore) hold()    { <-s.gate }
+func (s *slowStore) release() { s.gate <- struct{}{} }
+
+func (s *slowStore) fail(err error) {
+	<-s.err
+	s.err <- err
+}
+
+func (s *slowStore) Submit(b store.Batch, done func([]delivery.ClaimResult, error)) {
+	err := <-s.err
+	s.err <- err
+	if err != nil {
+		go done(nil, err)
+		return
+	}
+	s.Store.Submit(b, func(claims []delivery.ClaimResult, err error) {
+		<-s.gate
+		s.gate <- struct{}{}
+		done(claims, err)
+	})
+}
+
+func TestFloodOfGarbage(t *testing.T) {
+	w := newWorld(t)
+	tests := []struct {
+		name string
+		kind websocket.MessageType
+		msg  string
+		code wire.CloseCode
+	}{
+		{"garbage", websocket.MessageText, "garbage", wire.CloseMalformed},
+		{"no UTF-8", websocket.MessageText, "{\"type\":\"ping\",\"n\":1,\"x\":\"\xff\xfe\"}", wire.CloseMalformed},
+		{"deep", websocket.MessageText, `{"type":"ping","n":1,"x":` + strings.Repeat(`{"a":`, 10_000) + "1" + strings.Repeat("}", 10_000) + "}", wire.CloseMalformed},
+		{"too large", websocket.MessageText, strings.Repeat(" ", wire.MaxFrame+1), wire.CloseTooLarge},
+		{"header too large", websocket.MessageBinary, "\x7f\xff\xff\xff{}", wire.CloseTooLarge},
+		{"send without payload", websocket.MessageText, `{"type":"send"}`, wire.CloseMalformed},
+		{"payload where none belongs", websocket.MessageBinary, "\x00\x00\x00\x15{\"type\":\"ping\",\"n\":1}x", wire.CloseMalformed},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := *w
+			w.t = t
+			c := w.hello(w.alice, wire.ReceivesLive)
+			_ = c.ws.Write(context.Background(), tt.kind, []byte(tt.msg)) // may be cut short
+			c.wantClose(tt.code)
+		})
+	}
+	c := w.hello(w.alice, wire.ReceivesLive)
+	c.raw(websocket.MessageText, []byte(`{"type":"sesame","id":4}`))
+	if e := c.wantError(wire.CodeUnknownType); e.Re != 4 {
+		t.Fatalf("%+v", e)
+	}
+	for _, f := range []wire.Frame{&wire.Drain{}, &wire.Challenge{Broker: w.b.Key()}} { // only a broker's
+		c.send(f)
+		c.wantError(wire.CodeUnknownType)
+	}
+}
+
+// Who asks for much is read slowly; the others are not.
+func TestFloodOfRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		bob := w.join("bob", "desk")
+		flood := w.hello(bob, wire.ReceivesLive)
+		go func() {
+			for i := range uint64(requestBurst * 3) {
+				msg := must(wire.AppendFrame(nil, &wire.Sync{ID: i + 1}, nil))
+				if flood.ws.Write(context.Background(), websocket.MessageText, msg) != nil {
+					return
+				}
+			}
+		}()
+		began := now()
+		a := w.hello(w.alice, wire.ReceivesReplies)
+		a.send(&wire.Sync{ID: 1})
+		want[*wire.Entries](a)
+		if now()-began > 1000 {
+			t.Error("others wait")
+		}
+		for range requestBurst * 3 {
+			want[*wire.Entries](flood)
+		}
+		if d := now() - began; d < 2*1000*requestBurst/requestRate-1000 {
+			t.Errorf("all answered within %d ms", d)
+		}
+	})
 }

@@ -63,6 +63,7 @@ func (b *Broker) bind(l Listen) (*listener, error) {
 	case *net.UnixAddr:
 		out.scheme = "unix"
 		out.urls = []string{"unix:" + addr.Name}
+		out.origins[unixOrigin] = true
 	case *net.TCPAddr:
 		out.local = addr.IP.IsLoopback()
 		out.port = fmt.Sprint(addr.Port)

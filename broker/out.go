@@ -18,14 +18,14 @@ const outHard = 1 << 20
 // twice.
 type out struct {
 	sock  *socket
-	limit int         // bytes beyond which full is true
+	limit int         // bytes of frames beyond which full is true
 	room  func()      // called by the writing goroutine once there is room after full said no
 	fail  func(error) // called once, when a write fails
 
 	mu      sync.Mutex // guards the following; a leaf
 	buf     []byte     // frames, one behind the other
 	items   []outItem
-	bytes   int
+	bytes   int  // of frames, not of rows: the delivery machine's window bounds those
 	wanted  bool // somebody waits for room
 	ping    bool // a ping is due
 	running bool
@@ -90,9 +90,8 @@ func (o *out) deliver(row *delivery.Row, attempt int32) bool {
 	if o.ended {
 		return false
 	}
-	o.bytes += row.Size()
 	o.add(outItem{end: len(o.buf), row: row, attempt: attempt})
-	return true // the delivery machine's window bounds these
+	return true
 }
 
 // add queues an item and sees to it that it is written. mu is held.
@@ -119,7 +118,8 @@ func (o *out) pingNow() {
 }
 
 // full says whether so much waits that its maker should hold back; room is
-// called when that has changed.
+// called when that has changed. Rows do not count: a peer that says received
+// before it reads on must be read, or both would wait for each other.
 func (o *out) full() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -202,7 +202,7 @@ func (o *out) write(buf []byte, items []outItem, scratch []byte) ([]byte, error)
 		msg, size, binary := buf[start:i.end], i.end-start, i.binary
 		if i.row != nil {
 			scratch = appendRow(scratch[:0], i.row, i.attempt)
-			msg, size, binary = scratch, i.row.Size(), true
+			msg, size, binary = scratch, 0, true
 		}
 		start = i.end
 		if err := o.sock.write(msg, binary); err != nil {

@@ -104,7 +104,7 @@ func (w *world) start() {
 	o := w.opts
 	o.Listen = append([]Listen{{Net: w.l, Hosts: []string{"mesh.test"}}}, o.Listen...)
 	if o.Logger == nil {
-		o.Logger = slog.New(slog.NewTextHandler(testLog{w.t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
+		o.Logger = slog.New(slog.NewTextHandler(testLog{w.t}, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	b, err := New(o)
 	if err != nil {
@@ -256,7 +256,8 @@ type client struct {
 	ws      *websocket.Conn
 	welcome *wire.Welcome
 	body    wire.HelloBody
-	kept    []received // read, and passed over by a want
+	kept    []received                     // read, and passed over by a want
+	acks    map[keys.MessageID][]*wire.Ack // read, and not wanted yet
 	seq     uint64
 }
 
@@ -459,17 +460,21 @@ func (c *client) message(to keys.Public, payload string, change ...func(*wire.Se
 // wantAck reads acks until one tells of id, and checks its state.
 func (c *client) wantAck(id keys.MessageID, state wire.State) *wire.Ack {
 	c.t.Helper()
-	for {
+	for len(c.acks[id]) == 0 {
 		a := want[*wire.Ack](c)
 		for _, got := range a.IDs {
-			if got == id {
-				if a.State != state {
-					c.t.Fatalf("ack %s (%s), want %s", a.State, a.Why, state)
-				}
-				return a
+			if c.acks == nil {
+				c.acks = make(map[keys.MessageID][]*wire.Ack)
 			}
+			c.acks[got] = append(c.acks[got], a)
 		}
 	}
+	a := c.acks[id][0]
+	c.acks[id] = c.acks[id][1:]
+	if a.State != state {
+		c.t.Fatalf("ack %s (%s), want %s", a.State, a.Why, state)
+	}
+	return a
 }
 
 // receive reads the next message and says received.
@@ -486,3 +491,5 @@ func isEnd(err error) bool {
 }
 
 func mustAddr(text string) netip.Addr { return netip.MustParseAddr(text) }
+
+func timeAfter(ms int) <-chan time.Time { return time.After(time.Duration(ms) * time.Millisecond) }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/coder/websocket"
@@ -44,6 +45,11 @@ type socket struct {
 
 // acceptSocket upgrades a request. The answer to a failure is written.
 func acceptSocket(w http.ResponseWriter, r *http.Request, within time.Duration) (*socket, error) {
+	if !offers(r, wire.Subprotocol) {
+		err := errors.New("a WebSocket of subprotocol " + wire.Subprotocol + " is spoken here")
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return nil, err
+	}
 	s := &socket{}
 	ws, err := websocket.Accept(&hijacker{ResponseWriter: w, into: s, within: within}, r, &websocket.AcceptOptions{
 		Subprotocols: []string{wire.Subprotocol},
@@ -59,6 +65,18 @@ func acceptSocket(w http.ResponseWriter, r *http.Request, within time.Duration) 
 	// tells the peer to come back and try the same again.
 	ws.SetReadLimit(-1)
 	return s, nil
+}
+
+// offers says whether a request offers a subprotocol.
+func offers(r *http.Request, protocol string) bool {
+	for _, line := range r.Header.Values("Sec-WebSocket-Protocol") {
+		for p := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.TrimSpace(p), protocol) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // hijacker puts a gathering connection between the WebSocket and what the

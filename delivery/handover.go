@@ -105,6 +105,9 @@ func (b *Broker) evict(q *queue, it *item) {
 	}
 	if q.lane.One() && it.n < q.from { // it was this item's turn, and it could not go
 		q.skipped = true
+		if it.to.user != nil {
+			q.block(b.groupOf(it)) // and nothing behind it may
+		}
 		return
 	}
 	q.leave(it.n)

@@ -350,7 +350,7 @@ func (w *world) finish() {
 	}
 	for _, d := range w.devices {
 		for _, r := range w.broker.store.rows[d.idx] {
-			if m := w.msgOf(r.ID); !m.one || !w.allHold(m) && m.sent <= w.now {
+			if m := w.msgOf(r.ID); !m.one || !w.keptBack(m) {
 				w.fail("m%d is stuck in the queue of %v", m.idx, d)
 			}
 		}
@@ -373,11 +373,18 @@ func (w *world) poll() {
 	}
 }
 
-// allHold tells whether policy keeps a message back at every device left.
-func (w *world) allHold(m *simMsg) bool {
+// keptBack tells whether a message for one of several devices is rightly not
+// shown: policy holds it at every device that could get it, or its time has not
+// come.
+func (w *world) keptBack(m *simMsg) bool {
 	for i := range m.to {
 		r := &m.to[i]
-		if !r.dev.revoked && r.dev.policy[m.from.idx] == PolicyAccept {
+		row := r.dev.rowOf(m)
+		switch {
+		case r.dev.revoked, r.dev.policy[m.from.idx] != PolicyAccept:
+		case w.limit != 0 && row == nil: // there may have been no room for it
+		case row != nil && row.ahead(w.now):
+		default:
 			return false
 		}
 	}
@@ -396,13 +403,11 @@ func (w *world) checkEnd(m *simMsg) {
 		}
 		w.checkRec(m, r)
 	}
-	if !m.one || shown > 0 || w.now >= m.expires || w.allHold(m) {
+	if !m.one || shown > 0 || w.now >= m.expires || w.keptBack(m) {
 		return
 	}
 	for i := range m.to {
-		r := &m.to[i]
-		row := r.dev.rowOf(m)
-		if r.over != 0 || m.granted == r.dev && r.dev.revoked || row != nil && row.ahead(w.now) {
+		if r := &m.to[i]; r.over != 0 || m.granted == r.dev && r.dev.revoked {
 			return
 		}
 	}

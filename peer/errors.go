@@ -78,6 +78,8 @@ type RevokedError struct {
 	Mesh    string
 	By      string // who signed it; "" for a key that is no peer's
 	Self    bool   // it is this peer
+	Left    bool   // it revoked itself
+	Lapsed  bool   // it was never let in, and its join lapsed
 	Time    time.Time
 }
 
@@ -92,6 +94,7 @@ type WaitingError struct {
 type ForbiddenError struct {
 	Action string // "invite somebody to acme"
 	Why    string
+	Err    error // the rule that says so; nil: none of the chain's
 }
 
 // RefusedError: the broker answered with an error code.

@@ -3,6 +3,7 @@ package peer
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Error is the sentence.
@@ -50,18 +51,32 @@ func (e *NotReachableError) Unwrap() error { return e.Err }
 
 // Error is the sentence.
 func (e *RevokedError) Error() string {
+	if e.Lapsed {
+		return fmt.Sprintf("%s waited seven days for a yes in %s, and nobody gave it. Ask for a new invite.", e.Address, e.Mesh)
+	}
 	s := fmt.Sprintf("%s was revoked from %s", e.Address, e.Mesh)
-	if e.By != "" {
+	if e.Left {
+		s = fmt.Sprintf("%s left %s", e.Address, e.Mesh)
+	} else if e.By != "" {
 		s += " by " + e.By
 	}
 	if !e.Time.IsZero() {
-		s += " at " + e.Time.Local().Format("15:04")
+		s += " at " + clock(e.Time)
 	}
 	s += "."
 	if e.Self {
 		s += " To come back you need a new invite."
 	}
 	return s
+}
+
+// clock is a time for people: the hour today, else the day too.
+func clock(t time.Time) string {
+	t = t.Local()
+	if time.Since(t) < 12*time.Hour {
+		return t.Format("15:04")
+	}
+	return t.Format("Mon 2 Jan 15:04")
 }
 
 // Class is ClassRefused.
@@ -78,6 +93,9 @@ func (e *WaitingError) Class() Class { return ClassRefused }
 
 // Error is the sentence.
 func (e *ForbiddenError) Error() string { return "you may not " + e.Action + ": " + e.Why }
+
+// Unwrap returns the rule.
+func (e *ForbiddenError) Unwrap() error { return e.Err }
 
 // Class is ClassRefused.
 func (e *ForbiddenError) Class() Class { return ClassRefused }

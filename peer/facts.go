@@ -2,7 +2,12 @@ package peer
 
 import (
 	"context"
+	"errors"
+	"net"
+	"slices"
 	"time"
+
+	"github.com/claudemesh/claudemesh-go/profile"
 )
 
 // Facts is what doctor tells about one mesh.
@@ -10,7 +15,8 @@ type Facts struct {
 	Mesh MeshInfo
 	// Condition is how the connection stands.
 	Condition Condition
-	// Dials tells each URL that was tried last.
+	// Dials tells of each URL that was tried last and failed, and of the one that
+	// answered.
 	Dials []DialFact
 	// Clock is how far this clock is ahead of the broker's; negative: behind.
 	// Known only after a welcome.
@@ -26,7 +32,7 @@ type Facts struct {
 	Unconfirmed bool
 	Members     int
 	Unsent      int
-	// Warnings are sentences that were told and still hold.
+	// Warnings are sentences that were told since the peer was opened.
 	Warnings []string
 	// Sessions are the profile's live processes in this mesh.
 	Sessions []ProcessFact
@@ -39,7 +45,7 @@ type DialFact struct {
 	OK bool
 	// Resolves: the name has an address, or is one.
 	Resolves bool
-	Reason   string // "port 443 refuses"
+	Reason   string // "connection refused"; "" where it is OK
 	Err      error
 }
 
@@ -53,5 +59,61 @@ type ProcessFact struct {
 	You      bool
 }
 
-// Facts returns the facts; it waits for one complete try to connect.
-func (p *Peer) Facts(ctx context.Context) (Facts, error) { return Facts{}, errSkeleton }
+// confirmWithin is how long a roster may stand unconfirmed before that is told.
+const confirmWithin = 24 * time.Hour
+
+// Facts returns the facts; it waits for one complete try to connect, whose outcome
+// is the condition's.
+func (p *Peer) Facts(ctx context.Context) (Facts, error) {
+	_ = p.Connected(ctx, false) // what came of it stands in the condition
+	m, err := p.home.find(p.mesh.String())
+	if err != nil {
+		return Facts{}, err
+	}
+	view := p.members()
+	var joined time.Time
+	if me, ok := view.Member(p.self); ok {
+		joined = timeOf(me.Joined)
+	}
+	f := Facts{Mesh: infoOf(m, *view), Members: view.Count()}
+	p.ledgerMu.Lock()
+	if head := p.ledger.Chain().Head(); !head.IsZero() {
+		f.Roster, f.RosterTime = head.Head.N, timeOf(head.Head.Time)
+	}
+	p.ledgerMu.Unlock()
+	f.Confirmed, f.ConfirmedAt = p.confirmation()
+	var live []profile.SessionInfo
+	err = p.home.state.View(ctx, p.mesh, func(tx *profile.Tx) (err error) {
+		if live, err = tx.Live(); err != nil {
+			return err
+		}
+		f.Unsent, err = tx.CountOutbox()
+		return err
+	})
+	for _, s := range live {
+		f.Sessions = append(f.Sessions, ProcessFact{Label: s.Label, PID: s.PID, Client: s.Client, Receives: Receives(s.Receives.String()),
+			Status: statusOf(s.Status), You: s.ID == p.session})
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f.Condition = p.condition
+	f.Clock, f.ClockKnown = time.Duration(p.ahead)*time.Millisecond, p.aheadSeen
+	for _, a := range p.attempts {
+		f.Dials = append(f.Dials, DialFact{URL: a.url, Resolves: resolves(a.err), Reason: reason(a.err), Err: a.err})
+	}
+	if p.line != nil {
+		f.Dials = append(f.Dials, DialFact{URL: p.line.at.url, OK: true, Resolves: true})
+		f.Unconfirmed = p.onlineLocked() > 0 && time.Since(f.ConfirmedAt) > confirmWithin && time.Since(joined) > confirmWithin
+	}
+	for sentence := range p.warned {
+		f.Warnings = append(f.Warnings, sentence)
+	}
+	slices.Sort(f.Warnings)
+	return f, err
+}
+
+// resolves tells whether a failed dial got as far as an address.
+func resolves(err error) bool {
+	var dns *net.DNSError
+	return !errors.As(err, &dns)
+}

@@ -2,7 +2,18 @@ package peer
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
+	"os"
+	"os/user"
+	"slices"
+	"strings"
+
+	"github.com/claudemesh/claudemesh-go/chain"
+	"github.com/claudemesh/claudemesh-go/keys"
+	"github.com/claudemesh/claudemesh-go/profile"
+	"github.com/claudemesh/claudemesh-go/roster"
 )
 
 // MeshInfo is a mesh as the profile knows it.
@@ -15,70 +26,235 @@ type MeshInfo struct {
 	Device  string
 	Address string // user@device
 	URLs    []string
-	Host    string // of the first URL, "this machine" for unix sockets and loopback
+	Host    string // of the first URL that other machines reach, else of the first
 	Owner   bool   // the owner's key is on this machine
 	Pending bool   // the join waits for a yes
 }
 
 // Meshes returns the meshes of a profile, the default first. Dir as in
 // Options.
-func Meshes(dir string) ([]MeshInfo, error) { return nil, errSkeleton }
+func Meshes(dir string) ([]MeshInfo, error) {
+	ctx := context.Background()
+	folder, err := profile.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	config, err := folder.Config()
+	if err != nil || len(config.Meshes) == 0 {
+		return nil, err
+	}
+	state, err := folder.OpenState(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all, err := meshesOf(ctx, config, state)
+	return all, errors.Join(err, state.Close())
+}
+
+// meshesOf describes the meshes of a config.
+func meshesOf(ctx context.Context, config *profile.Config, state *profile.State) ([]MeshInfo, error) {
+	var all []MeshInfo
+	preferred := config.DefaultMesh()
+	for i := range config.Meshes {
+		m := &config.Meshes[i]
+		if m.Draft {
+			continue
+		}
+		ledger, err := loadLedger(ctx, state, m.ID, m.PeerKey.Public())
+		if err != nil {
+			return nil, err
+		}
+		info := infoOf(m, ledger.View())
+		info.Default = m == preferred
+		all = append(all, info)
+	}
+	slices.SortStableFunc(all, func(a, b MeshInfo) int {
+		if a.Default != b.Default {
+			return -compareBool(a.Default, b.Default)
+		}
+		return strings.Compare(a.Alias, b.Alias)
+	})
+	return all, nil
+}
+
+// infoOf describes a mesh.
+func infoOf(m *profile.Mesh, view roster.View) MeshInfo {
+	info := MeshInfo{ID: m.ID, Alias: m.Alias, Name: view.Name(), User: m.User, Device: m.Device,
+		Address: m.User + "@" + m.Device, URLs: view.URLs(), Owner: !m.OwnerKey.IsZero()}
+	if len(info.URLs) == 0 && len(m.Brokers) > 0 {
+		info.URLs = m.Brokers[0].URLs
+	}
+	info.Host = hostOf(info.URLs)
+	_, info.Pending = view.Waiting(m.PeerKey.Public(), now())
+	return info
+}
 
 // UseMesh makes a mesh the profile's default.
-func UseMesh(dir, mesh string) error { return errSkeleton }
-
-// CreateOptions says what mesh to create, and where.
-type CreateOptions struct {
-	Dir    string // as in Options
-	Name   string // of the mesh: a slug; also its alias here
-	User   string // first peer; empty: login name as a slug
-	Device string // empty: short host name as a slug
-	// Broker is the URL to create at: http(s)://HOST[:PORT] or
-	// unix:/path/broker.sock.
-	Broker string
-	// BrokerKey is the broker's key where the caller knows it (it runs the
-	// broker). Zero: the broker's challenge says it, checked against Token's
-	// fingerprint where there is one.
-	BrokerKey Key
-	// Token is the one-time token that the broker printed. Empty: none, which
-	// a broker on loopback or a unix socket accepts.
-	Token string
-	// URLs is where members dial, for the genesis. Empty: Broker.
-	URLs []string
-	// Client as in Options.
-	Client string
-	// Dial as in Options.
-	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+func UseMesh(dir, mesh string) error {
+	return updateMesh(dir, mesh, func(c *profile.Config, m *profile.Mesh) error {
+		c.Default = m.Alias
+		return nil
+	})
 }
 
-// Created is what CreateMesh made.
-type Created struct {
-	Mesh MeshInfo
-	// RecoveryFile is the path of the file with the recovery key, which is to
-	// be taken off the machine.
-	RecoveryFile string
+// updateMesh changes a mesh of a profile's config.
+func updateMesh(dir, mesh string, change func(*profile.Config, *profile.Mesh) error) error {
+	folder, err := profile.Open(dir)
+	if err != nil {
+		return err
+	}
+	return folder.Update(context.Background(), func(c *profile.Config) error {
+		m, err := findMesh(c, mesh)
+		if err != nil {
+			return err
+		}
+		return change(c, m)
+	})
 }
-
-// CreateMesh makes a mesh: owner key, recovery key, genesis, an owner's invite
-// of one use and rank admin, and the first peer's join by it, in one request.
-// The profile has it all on disk before the request goes out, so that a crash
-// in between loses no key; the mesh becomes visible in the profile when the
-// broker's signed head came back.
-func CreateMesh(ctx context.Context, o CreateOptions) (*Created, error) { return nil, errSkeleton }
 
 // OwnerKey returns the owner's private key of a mesh as text
 // ("owner-private-…"), to be kept elsewhere. ErrNoOwnerKey.
-func OwnerKey(dir, mesh string) (string, error) { return "", errSkeleton }
+func OwnerKey(dir, mesh string) (string, error) {
+	folder, err := profile.Open(dir)
+	if err != nil {
+		return "", err
+	}
+	config, err := folder.Config()
+	if err != nil {
+		return "", err
+	}
+	m, err := findMesh(config, mesh)
+	if err != nil {
+		return "", err
+	}
+	if m.OwnerKey.IsZero() {
+		return "", ErrNoOwnerKey
+	}
+	return m.OwnerKey.Export(), nil
+}
 
-// ImportOwnerKey puts an owner's or the recovery key into the profile. It must
-// belong to the mesh.
-func ImportOwnerKey(dir, mesh, key string) error { return errSkeleton }
+// ImportOwnerKey puts an owner's or the recovery key into the profile: the text that
+// OwnerKey gave, or that of a recovery file. It must belong to the mesh.
+func ImportOwnerKey(dir, mesh, key string) error {
+	text := ""
+	for line := range strings.Lines(key) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			text += line
+		}
+	}
+	private, err := keys.ParseOwnerPrivate(text)
+	if err != nil {
+		return &UsageError{Sentence: "that is no owner's or recovery key; copy the whole line"}
+	}
+	folder, err := profile.Open(dir)
+	if err != nil {
+		return err
+	}
+	ctx := context.Background()
+	state, err := folder.OpenState(ctx)
+	if err != nil {
+		return err
+	}
+	err = updateMesh(dir, mesh, func(c *profile.Config, m *profile.Mesh) error {
+		ledger, err := loadLedger(ctx, state, m.ID, m.PeerKey.Public())
+		if err != nil {
+			return err
+		}
+		if ledger.State().Rank(private.Public()) < chain.RankOwner {
+			return &ForbiddenError{Action: "import this key", Why: "it is not an owner's or the recovery key of " + m.Alias}
+		}
+		m.OwnerKey = private
+		return nil
+	})
+	return errors.Join(err, state.Close())
+}
 
 // ForgetOwnerKey takes the owner's key out of the profile.
-func ForgetOwnerKey(dir, mesh string) error { return errSkeleton }
+func ForgetOwnerKey(dir, mesh string) error {
+	return updateMesh(dir, mesh, func(_ *profile.Config, m *profile.Mesh) error {
+		if m.OwnerKey.IsZero() {
+			return ErrNoOwnerKey
+		}
+		m.OwnerKey = keys.OwnerPrivate{}
+		return nil
+	})
+}
 
 // SetBrokerURLs appends a broker entry when urls are not the ones that the
 // chain names, and says whether it did. It needs rank admin or the owner key.
 func (p *Peer) SetBrokerURLs(ctx context.Context, urls []string) (bool, error) {
-	return false, errSkeleton
+	for _, text := range urls {
+		if err := chain.CheckURL(text); err != nil {
+			return false, &UsageError{Sentence: fmt.Sprintf("%q cannot be a broker's URL: %v", text, err)}
+		}
+	}
+	if slices.Equal(p.members().URLs(), urls) {
+		return false, nil
+	}
+	err := p.appendEntry(ctx, func(roster.View) (chain.Body, error) { return chain.Broker{URLs: urls}, nil }, p.signer(chain.RankAdmin))
+	return err == nil, forbidden("say where the broker is", err)
+}
+
+// signer is the key to sign with what takes a rank: the peer's where that suffices,
+// else the owner's where it is here, else the peer's, which will be refused.
+func (p *Peer) signer(rank chain.Rank) keys.Signer {
+	if p.members().Rank(p.self) >= rank {
+		return p.key
+	}
+	if owner, err := p.ownerKey(); err == nil {
+		return owner
+	}
+	return p.key
+}
+
+// forbidden makes of why an entry would not count the error for people.
+func forbidden(action string, err error) error {
+	switch {
+	case errors.Is(err, roster.ErrNotEntitled), errors.Is(err, roster.ErrPending), errors.Is(err, roster.ErrRevoked):
+		return &ForbiddenError{Action: action, Why: "it takes an admin or the owner's key", Err: err}
+	case errors.Is(err, roster.ErrCap):
+		return &ForbiddenError{Action: action, Why: "a limit of this mesh is reached: 16 devices and 16 open invites a user", Err: err}
+	}
+	return err
+}
+
+// names gives the names to join or create under: the given ones, else the login
+// name and the short host name.
+func personNames(userName, device string) (string, string, error) {
+	if userName == "" {
+		if u, err := user.Current(); err == nil {
+			// Windows has DOMAIN\name.
+			userName = slugOf(u.Username[strings.LastIndexByte(u.Username, '\\')+1:])
+		}
+		if userName == "" {
+			return "", "", &UsageError{Sentence: "this machine has no login name that can be used: choose one with --name"}
+		}
+	}
+	if device == "" {
+		host, err := os.Hostname()
+		if err == nil {
+			host, _, _ = strings.Cut(host, ".")
+			device = slugOf(host)
+		}
+		if device == "" {
+			device = "device"
+		}
+	}
+	name, err := keys.Slug(userName)
+	if err != nil || !chain.IsUser(name) {
+		return "", "", &UsageError{Sentence: fmt.Sprintf("%q cannot be a name: 1 to 32 of a-z, 0-9, '.', '_' and '-', not beginning with key-", userName)}
+	}
+	slug, err := keys.Slug(device)
+	if err != nil {
+		return "", "", &UsageError{Sentence: fmt.Sprintf("%q cannot be a device's name: 1 to 32 of a-z, 0-9, '.', '_' and '-'", device)}
+	}
+	return name, slug, nil
+}
+
+// dialOf is the dial function to use where none is given.
+func dialOf(dial dialFunc) dialFunc {
+	if dial == nil {
+		return new(net.Dialer).DialContext
+	}
+	return dial
 }

@@ -2,120 +2,350 @@ package peer
 
 import (
 	"context"
-	"log/slog"
-	"net"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/claudemesh/claudemesh-go/chain"
+	"github.com/claudemesh/claudemesh-go/delivery"
+	"github.com/claudemesh/claudemesh-go/keys"
+	"github.com/claudemesh/claudemesh-go/profile"
+	"github.com/claudemesh/claudemesh-go/roster"
+	"github.com/claudemesh/claudemesh-go/wire"
 )
 
-// Options says how to open a peer. The zero value opens the default mesh of
-// the default profile and receives nothing.
-type Options struct {
-	// Dir is the profile's folder. Empty: $CLAUDEMESH_CONFIG_DIR, else
-	// ~/.claudemesh.
-	Dir string
-	// Mesh is the alias or the id of the mesh. Empty: the profile's default
-	// mesh, which is its only one where there is only one.
-	Mesh string
-	// Label names the session. Empty: the base name of Cwd as a slug. It is
-	// made unique among the profile's live sessions ("web-shop-2").
-	Label string
-	// Client is name and version of the program, for the broker's operator:
-	// "claudemesh/0.4.1". Empty: "peer".
-	Client string
-	// Receives says what is delivered to this session. Empty: Nothing.
-	Receives Receives
-	// Cwd is the working directory that the session works in. Empty: the
-	// process's own.
-	Cwd string
-	// Logger gets what an operator may want to know: dials, broken
-	// connections, never a body or a secret. Nil: nothing is logged.
-	Logger *slog.Logger
-	// Dial makes the connections to the broker, network "tcp" or "unix".
-	// Nil: a net.Dialer. Tests and programs with networks of their own set it.
-	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// Offline: never dial; what needs the broker returns NotReachableError.
-	Offline bool
+// Peer is one session of one device of one user in one mesh. Make it by [Open].
+//
+// Locks, in the order in which they are taken: ledgerMu, mu; the locks of feeds,
+// lines, pairs, the desk and the control socket are leaves. mu is never held during
+// I/O. ledgerMu is held while state.db is written, so what is called after a commit
+// must not take it.
+type Peer struct {
+	home     *home
+	offline  bool
+	mesh     keys.MeshID
+	alias    string
+	user     string // as in the config; the chain says the same
+	device   string
+	key      keys.PeerPrivate
+	self     keys.Public
+	live     *profile.Session
+	session  keys.SessionID
+	label    string
+	client   string
+	cwd      string
+	receives wire.Receives
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	group  sync.WaitGroup // run, work, and one a subscription
+	feeds  feeds
+	pairs  pairs
+	desk   desk
+
+	view atomic.Pointer[roster.View] // of ledger
+
+	ledgerMu sync.Mutex // guards ledger
+	ledger   *roster.Roster
+	names    register // guarded by ledgerMu
+
+	mu         sync.Mutex // guards the following
+	changed    chan struct{}
+	closed     bool
+	condition  Condition
+	tries      int           // complete tries to connect, successful or not
+	hurry      chan struct{} // holds a token when the pause before the next try is to end
+	attempts   []attempt     // of the last try, for doctor
+	line       *line         // while welcomed
+	ready      bool          // line's chain is up to date: messages may flow
+	ahead      int64         // this clock, ahead of the broker's, Unix ms
+	aheadSeen  bool
+	outbox     *delivery.Outbox
+	tracked    map[keys.MessageID]*tracking
+	claims     map[claimKey]chan bool
+	arrivals   arrivals
+	people     presence
+	own        ownCard
+	unsure     unsure
+	warned     map[string]bool // sentences told already
+	receiptsAt int64           // when receipts are due, Unix ms; 0: none wait
+	againAt    int64           // when to end the line, to send again what was not taken; Unix ms, 0: not
+	tidied     int64           // when state.db was tidied last, Unix ms
 }
-
-// ConnState is the state of a peer's connection.
-type ConnState string
-
-// The states of a connection.
-const (
-	Offline    ConnState = "offline"    // not dialling, or waiting for the next try
-	Connecting ConnState = "connecting" // dialling or shaking hands
-	Online     ConnState = "online"     // welcomed, chain up to date
-	Waiting    ConnState = "waiting"    // welcomed, but the join waits for a yes
-	Ended      ConnState = "ended"      // revoked, left or closed: no more dials
-)
-
-// Condition is the connection's state with what led to it.
-type Condition struct {
-	State ConnState
-	Host  string    // dialled last
-	Since time.Time // of this state
-	// Err is why it is not online: NotReachableError, TamperError,
-	// RevokedError, UpdateError, …; nil while all is well.
-	Err error
-}
-
-// EventKind says what an Event tells.
-type EventKind string
-
-// The kinds of events.
-const (
-	// EventMessage: something waits for this session: call Take or Next.
-	EventMessage EventKind = "message"
-	// EventState: the connection's condition changed.
-	EventState EventKind = "state"
-	// EventRoster: somebody joined, left, was admitted or revoked.
-	EventRoster EventKind = "roster"
-	// EventPresence: somebody came, went or changed status.
-	EventPresence EventKind = "presence"
-	// EventRequest: somebody wants in as a device of this user, or waits for
-	// an admin's yes: see Requests.
-	EventRequest EventKind = "request"
-	// EventProgress: the state of a message that this profile sent changed.
-	EventProgress EventKind = "progress"
-	// EventWarning: the user must know (tampering, a clock that is wrong).
-	EventWarning EventKind = "warning"
-)
-
-// Event tells that something changed.
-type Event struct {
-	Kind EventKind
-	// Text is one sentence for the user: for warnings, roster and requests.
-	Text string
-	// ID is the message, for EventProgress.
-	ID MessageID
-}
-
-// Peer is one session of one device of one user in one mesh.
-type Peer struct{ peerState }
 
 // Open opens the profile and starts to dial; it does not wait for the broker.
 // It fails with ErrNoMesh, UnknownNameError (mesh) or an error of the profile
 // (unreadable, of a future version). ctx bounds Open alone, not the peer.
-func Open(ctx context.Context, o Options) (*Peer, error) { return nil, errSkeleton }
+func Open(ctx context.Context, o Options) (*Peer, error) {
+	h, err := openHome(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	p, err := h.openPeer(ctx, o)
+	if err != nil {
+		return nil, errors.Join(err, h.release())
+	}
+	return p, nil
+}
+
+// openPeer opens a peer, which lets go of the home when it is closed.
+func (h *home) openPeer(ctx context.Context, o Options) (*Peer, error) {
+	m, err := h.find(o.Mesh)
+	if err != nil {
+		return nil, err
+	}
+	label, cwd, err := labelOf(o)
+	if err != nil {
+		return nil, err
+	}
+	p := &Peer{
+		home: h, offline: o.Offline, mesh: m.ID, alias: m.Alias, user: m.User, device: m.Device,
+		key: m.PeerKey, self: m.PeerKey.Public(), label: label, client: o.Client, cwd: cwd,
+		changed: make(chan struct{}), hurry: make(chan struct{}, 1),
+		tracked: make(map[keys.MessageID]*tracking), claims: make(map[claimKey]chan bool),
+		warned: make(map[string]bool),
+	}
+	if p.client == "" {
+		p.client = "peer"
+	}
+	if p.receives, err = wireReceives(o.Receives); err != nil {
+		return nil, err
+	}
+	if p.ledger, err = loadLedger(ctx, h.state, p.mesh, p.self); err != nil {
+		return nil, err
+	}
+	view := p.ledger.View()
+	p.view.Store(&view)
+	p.condition = Condition{State: Offline, Host: hostOf(view.URLs()), Since: time.Now()}
+	if err := p.startSession(ctx); err != nil {
+		return nil, err
+	}
+	p.outbox = delivery.NewOutbox(now())
+	p.pairs.key = p.key
+	p.desk.wake = make(chan struct{}, 1)
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	if h.poked != nil {
+		h.poked.register(p.session, p.wake)
+	}
+	p.group.Go(p.work)
+	if !p.offline {
+		p.group.Go(p.run)
+	}
+	p.mu.Lock()
+	p.runOutboxLocked(profile.WordSelf)
+	p.mu.Unlock()
+	return p, nil
+}
+
+// startSession makes the session known to the profile, and tidies up after those
+// that ended without a word.
+func (p *Peer) startSession(ctx context.Context) error {
+	id, err := keys.NewSessionID(rand.Reader)
+	if err != nil {
+		return err
+	}
+	info := profile.SessionInfo{ID: id, Label: p.label, PID: os.Getpid(), Client: p.client, Receives: p.receives,
+		Active: now(), Started: now()}
+	if p.home.poked != nil {
+		info.Socket = p.home.poked.path
+	}
+	if p.live, err = p.home.state.StartSession(ctx, p.mesh, info); err != nil {
+		return err
+	}
+	p.session, p.label = id, p.live.Label
+	if err := p.recoverInbox(ctx); err != nil {
+		return errors.Join(err, p.live.End(ctx))
+	}
+	return nil
+}
+
+// closeWithin bounds what Close still wants to send.
+const closeWithin = 3 * time.Second
 
 // Close says goodbye to the broker, ends all goroutines and waits for them.
-// What was not acknowledged stays in the outbox. A second call does nothing.
-func (p *Peer) Close() error { return errSkeleton }
+// Receipts that are due go out before, for a short while; what was not
+// acknowledged stays in the outbox. A second call does nothing.
+func (p *Peer) Close() error {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return nil
+	}
+	p.closed = true
+	p.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), closeWithin)
+	defer cancel()
+	p.flushReceipts(ctx)
+	if p.home.poked != nil {
+		p.home.poked.unregister(p.session)
+	}
+	p.feeds.close()
+	p.cancel()
+	p.group.Wait()
+	p.setCondition(Ended, ErrClosed)
+	p.pairs.wipe()
+	endCtx, endCancel := context.WithTimeout(context.Background(), closeWithin)
+	defer endCancel()
+	return errors.Join(p.live.End(endCtx), p.home.release())
+}
 
 // Condition returns the state of the connection.
-func (p *Peer) Condition() Condition { return Condition{} }
+func (p *Peer) Condition() Condition {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.condition
+}
+
+// setCondition changes the state of the connection and tells everybody.
+func (p *Peer) setCondition(state ConnState, err error) {
+	p.mu.Lock()
+	if p.condition.State != state {
+		p.condition.Since = time.Now()
+	}
+	p.condition.State, p.condition.Err = state, err
+	p.changedLocked()
+	p.mu.Unlock()
+	p.feeds.tell(Event{Kind: EventState})
+}
+
+// changedLocked wakes all that wait in until.
+func (p *Peer) changedLocked() {
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+// until waits until done, which is called with mu held, says so or fails.
+func (p *Peer) until(ctx context.Context, done func() (bool, error)) error {
+	for {
+		p.mu.Lock()
+		ok, err := done()
+		changed := p.changed
+		p.mu.Unlock()
+		if ok || err != nil {
+			return err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-p.ctx.Done():
+			return ErrClosed
+		}
+	}
+}
 
 // Connected waits until the peer is online (or waiting for its admission) and
 // what it held from the outbox is on its way. It returns the typed error of
 // the last try when ctx ends or no try can succeed: NotReachableError,
 // RevokedError, TamperError, UpdateError. With patience false it returns the error
 // of the first complete try over all the broker's URLs.
-func (p *Peer) Connected(ctx context.Context, patience bool) error { return errSkeleton }
+func (p *Peer) Connected(ctx context.Context, patience bool) error {
+	if p.offline {
+		return &NotReachableError{Host: p.host(), Reason: "working offline"}
+	}
+	p.hurryUp()
+	p.mu.Lock()
+	before := p.tries
+	p.mu.Unlock()
+	err := p.until(ctx, func() (bool, error) {
+		switch p.condition.State {
+		case Online, Waiting:
+			return true, nil
+		case Ended:
+			return false, p.condition.Err
+		case Offline:
+			if !patience && p.tries > before && p.condition.Err != nil {
+				return false, p.condition.Err
+			}
+		}
+		return false, nil
+	})
+	if err == nil || !errors.Is(err, ctx.Err()) {
+		return err
+	}
+	if last := p.Condition().Err; last != nil {
+		return last
+	}
+	return &NotReachableError{Host: p.host(), Reason: "no answer in time", Err: err}
+}
+
+// onlineLine waits, for one complete try, for a line on which the peer can act as a
+// member.
+func (p *Peer) onlineLine(ctx context.Context) (*line, error) {
+	if err := p.Connected(ctx, false); err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.condition.State == Waiting {
+		return nil, p.waitingError()
+	}
+	if p.line == nil || !p.ready {
+		return nil, &NotReachableError{Host: p.condition.Host, Reason: "connection broken"}
+	}
+	return p.line, nil
+}
+
+// waitingError says that this peer's join still waits for a yes.
+func (p *Peer) waitingError() *WaitingError {
+	return &WaitingError{Mesh: p.alias, Address: p.address(), Number: keys.AdmitNumber(p.mesh, p.self)}
+}
+
+// hurryUp ends the pause before the next try to connect.
+func (p *Peer) hurryUp() {
+	select {
+	case p.hurry <- struct{}{}:
+	default:
+	}
+}
 
 // Events returns a channel of what changes from now until ctx ends or the
 // peer is closed, when the channel is closed. A slow reader loses older
 // events, never the newest of each kind.
-func (p *Peer) Events(ctx context.Context) <-chan Event { return nil }
+func (p *Peer) Events(ctx context.Context) <-chan Event {
+	return p.feeds.subscribe(ctx, &p.group, p.ctx.Done())
+}
+
+// warn tells a sentence to the user, once.
+func (p *Peer) warn(sentence string) {
+	p.mu.Lock()
+	told := p.warned[sentence]
+	p.warned[sentence] = true
+	p.mu.Unlock()
+	if told {
+		return
+	}
+	p.home.log.Warn(sentence, "mesh", p.alias)
+	p.feeds.tell(Event{Kind: EventWarning, Text: sentence})
+}
+
+// unwarn forgets a sentence that does not hold any more.
+func (p *Peer) unwarn(sentence string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.warned, sentence)
+}
+
+// host is the broker for people.
+func (p *Peer) host() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.condition.Host
+}
+
+// address is user@device of this peer.
+func (p *Peer) address() string { return p.user + "@" + p.device }
+
+// brokerNow is the broker's clock, as far as it is known: what entries are dated by.
+func (p *Peer) brokerNow() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return now() - p.ahead
+}
 
 // Self is who this peer is.
 type Self struct {
@@ -129,11 +359,51 @@ type Self struct {
 	Key      Key
 	Address  string // "alice@laptop/payments-api"
 	Hosts    []string
-	// Rank is 1 member, 2 admin, 3 owner; 0 while waiting for a yes.
+	// Rank is 1 member, 2 admin; 0 while waiting for a yes, and once revoked.
 	Rank int
-	// Owner: the owner's key is on this machine.
+	// Owner: an owner's key of the mesh is on this machine.
 	Owner bool
 }
 
 // Self returns who this peer is; no broker is asked.
-func (p *Peer) Self() Self { return Self{} }
+func (p *Peer) Self() Self {
+	view := p.members()
+	s := Self{Mesh: p.mesh, MeshName: p.alias, Name: view.Name(), User: p.user, Device: p.device, Label: p.label,
+		Session: p.session, Key: p.self, Address: p.address(), Rank: int(view.Rank(p.self))}
+	if p.label != "" {
+		s.Address += "/" + p.label
+	}
+	for _, text := range view.URLs() {
+		if e, err := parseEndpoint(text, true); err == nil {
+			s.Hosts = append(s.Hosts, e.shown())
+		}
+	}
+	if owner, err := p.ownerKey(); err == nil {
+		s.Owner = view.Rank(owner.Public()) >= chain.RankOwner
+	}
+	return s
+}
+
+// ownerKey is the owner's key, where it is on this machine; ErrNoOwnerKey.
+func (p *Peer) ownerKey() (keys.OwnerPrivate, error) {
+	m, err := p.home.find(p.mesh.String())
+	if err != nil {
+		return keys.OwnerPrivate{}, err
+	}
+	if m.OwnerKey.IsZero() {
+		return keys.OwnerPrivate{}, ErrNoOwnerKey
+	}
+	return m.OwnerKey, nil
+}
+
+// wireReceives translates an option.
+func wireReceives(r Receives) (wire.Receives, error) {
+	if r == "" {
+		r = Nothing
+	}
+	var w wire.Receives
+	if err := w.UnmarshalText([]byte(r)); err != nil {
+		return 0, fmt.Errorf("receives %q: %w", r, err)
+	}
+	return w, nil
+}

@@ -2,7 +2,18 @@ package peer
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
 	"time"
+	"unicode/utf8"
+
+	"github.com/claudemesh/claudemesh-go/delivery"
+	"github.com/claudemesh/claudemesh-go/keys"
+	"github.com/claudemesh/claudemesh-go/profile"
+	"github.com/claudemesh/claudemesh-go/roster"
+	"github.com/claudemesh/claudemesh-go/seal"
+	"github.com/claudemesh/claudemesh-go/wire"
 )
 
 // SendOptions says how to send. The zero value sends a plain message with
@@ -18,7 +29,7 @@ type SendOptions struct {
 	AllDevices bool
 	// Depth is how many automatic replies led here (loop guard).
 	Depth int
-	// Via says on whose behalf a gateway writes.
+	// Via says on whose behalf a gateway writes: "telegram: Ann".
 	Via string
 	// NoWait returns as soon as the message is in the outbox on disk.
 	NoWait bool
@@ -26,6 +37,12 @@ type SendOptions struct {
 	// second; negative: not at all.
 	SeenWait time.Duration
 }
+
+// ackWithin is how long Send waits for the broker's acknowledgement.
+const ackWithin = 15 * time.Second
+
+// seenWithin is how long Send waits for Seen, where the options do not say.
+const seenWithin = time.Second
 
 // Send seals body to whom the address names, stores it in the outbox and sends
 // it. It returns when every recipient's state is known and, up to SeenWait
@@ -35,33 +52,345 @@ type SendOptions struct {
 // is NotReachableError with Kept. Recipients that refused are no error: see
 // Sent.
 func (p *Peer) Send(ctx context.Context, to, body string, o SendOptions) (Sent, error) {
-	return Sent{}, errSkeleton
+	failed := p.readyToSend(ctx, o)
+	if failed != nil && !isUnreachable(failed) {
+		return Sent{}, failed
+	}
+	t, err := p.resolve(ctx, to, o.AllDevices)
+	if err != nil {
+		return Sent{}, err
+	}
+	return p.sendTo(ctx, t, body, o, failed)
+}
+
+// readyToSend waits for the first try to connect, so that an answer can be told at
+// once and the roster is up to date, and refuses whoever may not speak.
+func (p *Peer) readyToSend(ctx context.Context, o SendOptions) error {
+	if o.NoWait {
+		if condition := p.Condition(); condition.State == Ended && condition.Err != nil {
+			return condition.Err
+		}
+	} else if err := p.Connected(ctx, false); err != nil {
+		return err
+	}
+	if !isMember(p.members(), p.self) {
+		return p.waitingError()
+	}
+	return nil
+}
+
+// sendTo sends to a target. failed is why there is no connection, nil if there is.
+func (p *Peer) sendTo(ctx context.Context, t *target, body string, o SendOptions, failed error) (Sent, error) {
+	m, err := p.messageTo(t, body, o)
+	if err != nil {
+		return Sent{}, err
+	}
+	p.mu.Lock()
+	p.tracked[m.ID] = &tracking{}
+	p.mu.Unlock()
+	defer func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		delete(p.tracked, m.ID)
+	}()
+	if err := p.enqueue(ctx, t, m); err != nil {
+		return Sent{}, err
+	}
+	if failed == nil && !o.NoWait {
+		failed = p.awaitStates(ctx, m.ID, o)
+	}
+	trace, err := p.traceOf(ctx, m.ID)
+	if err != nil {
+		return Sent{}, err
+	}
+	p.addPresence(ctx, &trace.Sent)
+	return trace.Sent, kept(failed)
+}
+
+// kept marks an error as one after which the message waits in the outbox.
+func kept(err error) error {
+	var away *NotReachableError
+	if errors.As(err, &away) {
+		copied := *away
+		copied.Kept = true
+		return &copied
+	}
+	return err
+}
+
+// messageTo makes the message, still without its number.
+func (p *Peer) messageTo(t *target, body string, o SendOptions) (*seal.Message, error) {
+	ms := now()
+	kind := seal.Kind(o.Kind)
+	if o.Kind == "" {
+		kind = seal.KindMessage
+	}
+	if !kind.Known() || !kind.Shown() {
+		return nil, &UsageError{Sentence: fmt.Sprintf("%q is no kind of message", o.Kind)}
+	}
+	m := p.newMessage(ms, kind)
+	if o.Priority != "" {
+		m.Priority = seal.Priority(o.Priority)
+	}
+	switch {
+	case !m.Priority.Known():
+		return nil, &UsageError{Sentence: fmt.Sprintf("%q is no priority: now, next or low", o.Priority)}
+	case body == "":
+		return nil, &UsageError{Sentence: "there is nothing to send"}
+	case len(body) > seal.MaxBody:
+		return nil, &UsageError{Sentence: fmt.Sprintf("a message has 1 MiB at most, this one has %d bytes", len(body))}
+	case !utf8.ValidString(body):
+		return nil, &UsageError{Sentence: "a message is UTF-8 text; this is not"}
+	case len(t.to) > seal.MaxRecipients:
+		return nil, &UsageError{Sentence: fmt.Sprintf("a message goes to %d peers at most, these are %d", seal.MaxRecipients, len(t.to))}
+	case o.Expires < 0 || o.Expires.Milliseconds() > wire.MaxExpiry:
+		return nil, &UsageError{Sentence: "a message waits 30 days at most"}
+	}
+	m.Body, m.ReplyTo, m.Thread, m.Depth = body, o.ReplyTo, o.Thread, o.Depth
+	m.Expires = ms + wire.DefaultExpiry
+	if o.Expires > 0 {
+		m.Expires = ms + max(o.Expires.Milliseconds(), 1)
+	}
+	if o.Via != "" {
+		m.Via = []string{o.Via}
+	}
+	m.Audience = seal.Audience{Address: t.address, Session: t.session, One: t.one}
+	if len(t.to) > seal.MaxListed {
+		m.Audience.Count = len(t.to)
+	} else {
+		for _, r := range t.to {
+			m.Audience.Keys = append(m.Audience.Keys, r.Key)
+		}
+	}
+	var err error
+	if m.ID, err = keys.NewMessageID(ms, rand.Reader); err != nil {
+		return nil, err
+	}
+	m.Seq = 1 // given anew in the transaction; so the rest can be checked before
+	if err := m.Check(); err != nil {
+		return nil, &UsageError{Sentence: fmt.Sprintf("this cannot be sent: %v", err)}
+	}
+	return m, nil
+}
+
+// enqueue numbers, seals and keeps a message, in one transaction.
+func (p *Peer) enqueue(ctx context.Context, t *target, m *seal.Message) error {
+	audience, err := audienceOf(m.Audience)
+	if err != nil {
+		return err
+	}
+	settings, err := p.home.Config()
+	if err != nil {
+		return err
+	}
+	row := &delivery.OutboxRow{Session: p.session, ID: m.ID, Class: wire.ClassMessage, Priority: priorityOf(m.Priority),
+		One: t.one, Expires: m.Expires}
+	sent := &profile.Sent{ID: m.ID, Session: p.session, Address: t.address, Kind: string(m.Kind), Priority: row.Priority,
+		One: t.one, Size: len(m.Body), Time: m.Time, Expires: m.Expires, ReplyTo: m.ReplyTo, Thread: m.Thread}
+	for _, r := range t.to {
+		row.To = append(row.To, delivery.Target{Key: r.Key, Session: t.session, State: wire.StatePending})
+		sent.To = append(sent.To, profile.SentTo{Key: r.Key, Session: t.session, Label: t.label, State: wire.StatePending,
+			Steps: []profile.Step{{State: wire.StatePending, Time: m.Time, Word: profile.WordSelf}}})
+	}
+	return p.commitRow(ctx, row, func(tx *profile.Tx) (err error) {
+		if m.Seq, err = tx.NextNumber(p.session, audience, row.Priority); err != nil {
+			return err
+		}
+		if err := p.sealInto(row, m); err != nil {
+			return err
+		}
+		if err := tx.PutOutbox(row); err != nil {
+			return err
+		}
+		sent.Hash = seal.HashSealed(row.Sealed)
+		if err := tx.PutSent(sent); err != nil {
+			return err
+		}
+		status, _ := p.ownStatus()
+		if err := tx.SetSession(p.session, status, m.Time); err != nil {
+			return err
+		}
+		if settings.History == profile.Off {
+			return nil
+		}
+		return tx.PutHistory(&profile.Message{ID: m.ID, Outgoing: true, From: p.self, Address: t.address, Session: p.session,
+			Label: p.label, Audience: t.address, Kind: string(m.Kind), Priority: row.Priority, ReplyTo: m.ReplyTo,
+			Thread: m.Thread, Depth: m.Depth, Via: first(m.Via), Sent: m.Time, Time: m.Time, Shower: p.session, Body: m.Body})
+	})
+}
+
+// first is the first of some texts, "" of none.
+func first(texts []string) string {
+	if len(texts) == 0 {
+		return ""
+	}
+	return texts[0]
+}
+
+// awaitStates waits for the broker's word about every recipient, and a little more
+// for their receipts.
+func (p *Peer) awaitStates(ctx context.Context, id keys.MessageID, o SendOptions) error {
+	acked, cancel := context.WithTimeout(ctx, ackWithin)
+	defer cancel()
+	if err := p.awaitSent(acked, id, isAcked, true); err != nil {
+		if ctx.Err() == nil && acked.Err() != nil {
+			return &NotReachableError{Host: p.host(), Reason: "it does not acknowledge", Err: err}
+		}
+		return err
+	}
+	wait := o.SeenWait
+	if wait == 0 {
+		wait = seenWithin
+	}
+	if wait < 0 {
+		return nil
+	}
+	seen, cancelSeen := context.WithTimeout(ctx, wait)
+	defer cancelSeen()
+	err := p.awaitSent(seen, id, isSettled, false)
+	if seen.Err() != nil && ctx.Err() == nil || isUnreachable(err) {
+		return nil // the acknowledgement is what was promised
+	}
+	return err
+}
+
+// isAcked tells whether the broker has said something for every recipient: of a
+// message for any one device, for one.
+func isAcked(s *profile.Sent) bool {
+	return allOf(s, func(state wire.State) bool { return state != wire.StatePending })
+}
+
+// isSettled tells whether nothing more can be heard soon.
+func isSettled(s *profile.Sent) bool {
+	return allOf(s, func(state wire.State) bool {
+		switch state {
+		case wire.StateSeen, wire.StateHeld, wire.StateRefused, wire.StateExpired, wire.StateQueued:
+			return true
+		}
+		return false
+	})
+}
+
+// allOf tells whether a condition holds of every recipient; of a message for any one
+// device, of the one that is furthest.
+func allOf(s *profile.Sent, holds func(wire.State) bool) bool {
+	if s.One {
+		return holds(furthest(s).State)
+	}
+	for i := range s.To {
+		if !holds(s.To[i].State) {
+			return false
+		}
+	}
+	return true
+}
+
+// furthest is the recipient of a message for any one device that has it, or of which
+// most is known.
+func furthest(s *profile.Sent) *profile.SentTo {
+	rank := func(t *profile.SentTo) int {
+		switch t.State {
+		case wire.StateSeen:
+			return 5
+		case wire.StateHeld:
+			return 4
+		case wire.StateDelivered:
+			return 3
+		case wire.StateQueued:
+			return 2
+		case wire.StatePending, wire.StateUnknown:
+			return 1 // another device may still take what one refused
+		}
+		return 0
+	}
+	best := &s.To[0]
+	for i := range s.To {
+		if rank(&s.To[i]) > rank(best) {
+			best = &s.To[i]
+		}
+	}
+	return best
+}
+
+// awaitSent waits until what is known of a message satisfies done. With online it
+// ends when the line does.
+func (p *Peer) awaitSent(ctx context.Context, id keys.MessageID, done func(*profile.Sent) bool, online bool) error {
+	for {
+		p.mu.Lock()
+		if t := p.tracked[id]; t != nil {
+			t.news = false
+		}
+		p.mu.Unlock()
+		var sent *profile.Sent
+		err := p.home.state.View(ctx, p.mesh, func(tx *profile.Tx) (err error) {
+			sent, err = tx.Sent(id)
+			return err
+		})
+		if err != nil || done(sent) {
+			return err
+		}
+		err = p.until(ctx, func() (bool, error) {
+			if t := p.tracked[id]; t != nil && t.news {
+				return true, nil
+			}
+			if online && p.condition.State == Offline && p.condition.Err != nil {
+				return false, p.condition.Err
+			}
+			if p.condition.State == Ended {
+				return false, p.condition.Err
+			}
+			return false, nil
+		})
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // Reply answers m: to the session that wrote it while that lives, else to its
 // peer. Kind: Answer where m was a question, unless o says otherwise.
 func (p *Peer) Reply(ctx context.Context, m Message, body string, o SendOptions) (Sent, error) {
-	return Sent{}, errSkeleton
+	failed := p.readyToSend(ctx, o)
+	if failed != nil && !isUnreachable(failed) {
+		return Sent{}, failed
+	}
+	view := p.members()
+	member, ok := view.Member(m.From.Key)
+	if !ok {
+		if r, revoked := view.Revoked(m.From.Key); revoked {
+			return Sent{}, p.revokedError(view, m.From.Key, r)
+		}
+		return Sent{}, &UnknownNameError{Name: m.From.Address, Mesh: p.alias}
+	}
+	t := &target{address: member.Address(), to: []roster.Member{member}, session: m.From.Session, label: m.From.Label}
+	if t.label != "" {
+		t.address += "/" + t.label
+	}
+	if o.Kind == "" && m.Kind == Ask {
+		o.Kind = Answer
+	}
+	if o.ReplyTo.IsZero() {
+		o.ReplyTo = m.ID
+	}
+	if o.Thread.IsZero() {
+		o.Thread = m.Thread
+		if o.Thread.IsZero() {
+			o.Thread = m.ID
+		}
+	}
+	if o.Depth == 0 {
+		o.Depth = m.Depth + 1
+	}
+	if o.Priority == "" {
+		o.Priority = m.Priority
+	}
+	return p.sendTo(ctx, t, body, o, failed)
 }
 
-// Message returns what is known of a message that this profile sent: id is
-// m-… with the shortest unique tail or more. It asks the broker where it is
-// connected. ErrNoSuchMessage, AmbiguousError.
-func (p *Peer) Message(ctx context.Context, id string) (Trace, error) { return Trace{}, errSkeleton }
-
-// Unsent returns the messages of this profile that nobody else has yet.
-func (p *Peer) Unsent(ctx context.Context) ([]Trace, error) { return nil, errSkeleton }
-
-// Target is what an address resolved to.
-type Target struct {
-	Address    string // canonical: "bob@desk"
-	Users      []string
-	Recipients []Recipient
-	// One: any one of the recipients will do (a user with several devices).
-	One bool
-}
-
-// Resolve says whom an address means now, without sending.
-func (p *Peer) Resolve(ctx context.Context, address string) (Target, error) {
-	return Target{}, errSkeleton
+// ownStatus is the status that this session has.
+func (p *Peer) ownStatus() (delivery.Status, error) {
+	p.mu.Lock()
+	status, _ := p.own.effective()
+	p.mu.Unlock()
+	return deliveryStatus(status)
 }

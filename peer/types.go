@@ -120,14 +120,16 @@ type Message struct {
 	Thread   MessageID // first message of the thread; zero: none
 	Priority Priority
 	Depth    int       // automatic replies that led here
-	Via      string    // what a gateway says about the origin: hearsay
+	Via      string    // stations (gateways, bridges) it came through: hearsay
 	Sent     time.Time // the sender's clock
 	Received time.Time // when this profile had it on disk
 	Expires  time.Time
 	// Again: it may have been shown before (a process ended while showing it).
 	Again bool
-	// Missing: earlier messages of this sender's session did not come.
+	// Missing is how many earlier messages of this sender's session did not come.
 	Missing int
+	// Late: a later message of this sender's session was shown before it.
+	Late bool
 	// Early: the sender's clock was ahead by more than 10 minutes.
 	Early bool
 }

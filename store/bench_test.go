@@ -55,7 +55,9 @@ func (q *queueBench) row() *delivery.Row {
 	return &delivery.Row{Message: m, To: q.peers[to], Lane: delivery.LaneNext, N: q.next[to]}
 }
 
-func saveOp(r *delivery.Row) delivery.Effect { return delivery.Effect{Kind: delivery.EffectSave, Row: r} }
+func saveOp(r *delivery.Row) delivery.Effect {
+	return delivery.Effect{Kind: delivery.EffectSave, Row: r}
+}
 func dropOp(r *delivery.Row) delivery.Effect {
 	return delivery.Effect{Kind: delivery.EffectDrop, Peer: r.To, Lane: r.Lane, N: r.N}
 }

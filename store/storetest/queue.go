@@ -212,7 +212,9 @@ func testOutcomes(t *testing.T, open Open) {
 	a := delivery.Outcome{To: alice, ID: id, Recipient: bob, State: wire.StateDelivered, Time: 20}
 	b := delivery.Outcome{To: alice, ID: id, Recipient: carol, State: wire.StateExpired, Time: 10}
 	c := delivery.Outcome{To: alice, ID: w.id(), Recipient: carol, State: wire.StateRefused, Why: wire.WhyMuted, Time: 30}
-	op := func(kind delivery.EffectKind, o delivery.Outcome) delivery.Effect { return delivery.Effect{Kind: kind, Outcome: &o} }
+	op := func(kind delivery.EffectKind, o delivery.Outcome) delivery.Effect {
+		return delivery.Effect{Kind: kind, Outcome: &o}
+	}
 	w.write(op(delivery.EffectSaveOutcome, a), op(delivery.EffectSaveOutcome, b), op(delivery.EffectSaveOutcome, c))
 	fetch := func(limit int) ([]delivery.Outcome, bool) {
 		t.Helper()
