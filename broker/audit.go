@@ -60,18 +60,18 @@ type message struct {
 type recorder struct {
 	b *Broker
 
-	mu     sync.Mutex // guards the following; a leaf
-	rows   []audit
-	counts map[keys.MeshID]int // rows of messages in this second
-	sums   map[auditSum]int    // where in rows their sums stand
-	here   map[presenceKey]store.Presence
-	absent map[keys.MeshID][]keys.SessionID
-	cards  []cardRow
+	mu      sync.Mutex // guards the following; a leaf
+	rows    []audit
+	counts  map[keys.MeshID]int // rows of messages in this second
+	sums    map[auditSum]int    // where in rows their sums stand
+	comings []coming            // in their order: a session may go and come again in one second
+	cards   []cardRow
 }
 
-type presenceKey struct {
-	mesh    keys.MeshID
-	session keys.SessionID
+// coming is a session that is there or changed, or one that went.
+type coming struct {
+	store.Presence
+	gone bool
 }
 
 type auditSum struct {
@@ -119,23 +119,18 @@ func (r *recorder) message(mesh keys.MeshID, m *message, now int64) {
 	r.rows = append(r.rows, a)
 }
 
+// presence notes a session that came or changed.
 func (r *recorder) presence(p store.Presence) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.here == nil {
-		r.here = make(map[presenceKey]store.Presence)
-	}
-	r.here[presenceKey{p.Mesh, p.Session}] = p
+	r.comings = append(r.comings, coming{Presence: p})
 }
 
-func (r *recorder) absence(mesh keys.MeshID, s keys.SessionID) {
+// absence notes one that went.
+func (r *recorder) absence(mesh keys.MeshID, s keys.SessionID, at int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.here, presenceKey{mesh, s})
-	if r.absent == nil {
-		r.absent = make(map[keys.MeshID][]keys.SessionID)
-	}
-	r.absent[mesh] = append(r.absent[mesh], s)
+	r.comings = append(r.comings, coming{Presence: store.Presence{Mesh: mesh, Session: s, Seen: at}, gone: true})
 }
 
 func (r *recorder) card(mesh keys.MeshID, c store.Card) {
@@ -177,22 +172,17 @@ const tidyEvery = 60
 // the log: nobody was promised it.
 func (r *recorder) write(ctx context.Context) {
 	r.mu.Lock()
-	rows, here, absent, cards := r.rows, r.here, r.absent, r.cards
-	r.rows, r.here, r.absent, r.cards = nil, nil, nil, nil
+	rows, comings, cards := r.rows, r.comings, r.cards
+	r.rows, r.comings, r.cards = nil, nil, nil
 	r.counts, r.sums = nil, nil
 	r.mu.Unlock()
 	if len(rows) > 0 {
 		r.log("write the audit log", r.b.store.Audit(ctx, auditRecords(rows)))
 	}
-	for mesh, sessions := range absent {
-		r.log("write presence", r.b.store.DropPresence(ctx, mesh, r.b.now(), sessions...))
-	}
-	if len(here) > 0 {
-		list := make([]store.Presence, 0, len(here))
-		for _, p := range here {
-			list = append(list, p)
-		}
-		r.log("write presence", r.b.store.SavePresence(ctx, list...))
+	for len(comings) > 0 {
+		n := alike(comings)
+		r.log("write presence", r.writeComings(ctx, comings[:n]))
+		comings = comings[n:]
 	}
 	for _, c := range cards {
 		if c.drop {
@@ -202,6 +192,32 @@ func (r *recorder) write(ctx context.Context) {
 		_, err := r.b.store.SaveCard(ctx, c.mesh, c.card)
 		r.log("write a card", err)
 	}
+}
+
+// alike is how many comings from the first on can be written together.
+func alike(list []coming) int {
+	first := &list[0]
+	for i := range list {
+		if list[i].gone != first.gone || (first.gone && list[i].Mesh != first.Mesh) {
+			return i
+		}
+	}
+	return len(list)
+}
+
+func (r *recorder) writeComings(ctx context.Context, list []coming) error {
+	if !list[0].gone {
+		rows := make([]store.Presence, len(list))
+		for i := range list {
+			rows[i] = list[i].Presence
+		}
+		return r.b.store.SavePresence(ctx, rows...)
+	}
+	ids := make([]keys.SessionID, len(list))
+	for i := range list {
+		ids[i] = list[i].Session
+	}
+	return r.b.store.DropPresence(ctx, list[0].Mesh, list[len(list)-1].Seen, ids...)
 }
 
 func (r *recorder) log(what string, err error) {

@@ -333,13 +333,24 @@ func (b *Broker) sweep() {
 	}
 }
 
+// presenceEvery is how often the store is told when sessions were last heard,
+// in milliseconds: so much is lost of it by a kill.
+const presenceEvery = 60_000
+
 // sweep asks silent sessions for a sign of life, and ends those that gave none
 // for two and a half heartbeats.
 func (m *mesh) sweep(now int64) {
 	m.mu.Lock()
 	list := make([]*session, 0, len(m.conns))
+	note := now-m.presence.noted >= presenceEvery
+	if note {
+		m.presence.noted = now
+	}
 	for _, s := range m.conns {
 		list = append(list, s)
+		if note && s.present {
+			m.b.recorder.presence(m.presenceRow(s, s.heard()))
+		}
 	}
 	m.mu.Unlock()
 	beat := m.b.limits.Heartbeat.Milliseconds()

@@ -177,8 +177,8 @@ func (m *mesh) carryOut(e *delivery.Effect, now int64) {
 			s.end(e.Code)
 		}
 	case delivery.EffectFetch:
-		// The fetch sees what was asked for before it.
-		m.submit(true)
+		// It need not see what is gathered. A second batch begun for it would keep
+		// what a failure of the first one takes back.
 		m.b.fetcher.add(m, e.Fetch)
 	case delivery.EffectSaveOutcome:
 		o := e.Outcome
@@ -228,7 +228,7 @@ func (s *session) sendAck(a *wire.Ack) {
 
 // submit hands the store what is to be kept. While a batch is under way what
 // comes waits for its answer, and goes together: commits gather without a
-// timer. With now it goes behind that batch at once. mu is held.
+// timer. With now, at the end, it goes behind that batch at once. mu is held.
 func (m *mesh) submit(now bool) {
 	if len(m.store.ops) == 0 || (!now && (m.store.batches > 0 || m.store.retry != nil)) {
 		return
@@ -363,9 +363,8 @@ func (m *mesh) trace(s *session, f *wire.Trace) {
 	member := s.standing == roster.Belongs
 	var states []wire.TraceState
 	if member {
-		states = m.delivery.Trace(s.peer(), f.Message)
+		states = m.delivery.Trace(s.peer(), f.Message) // what is gathered is among it
 	}
-	m.submit(true)
 	m.mu.Unlock()
 	if !member {
 		s.refuse(wire.CodeForbidden, f.ID, "")

@@ -41,6 +41,7 @@ type presence struct {
 	peers int                      // those that others see
 	dirty map[keys.Public]struct{} // changed in this second
 	timer *time.Timer
+	noted int64 // when the store was last told of everyone, Unix ms
 }
 
 // come notes a member's session that is there now. mu is held.
@@ -74,7 +75,7 @@ func (m *mesh) leave(s *session, now int64) {
 		p.since = now
 	}
 	m.changed(s.peer())
-	m.b.recorder.absence(m.id, s.hello.Session)
+	m.b.recorder.absence(m.id, s.hello.Session, now)
 	m.b.recorder.add(audit{mesh: m.id, event: auditDisconnect, actor: s.peer(), time: now})
 	m.emit(Event{Time: now, Kind: EventOffline, Actor: m.address(s.peer(), s.hello.Label)})
 }
