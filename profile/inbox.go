@@ -36,7 +36,7 @@ func (tx *Tx) PutInbox(row *delivery.InboxRow, until int64) error {
 		return err
 	}
 	return tx.q.Get("INSERT INTO inbox (mesh, sender, id, state, arrived, session, audience, priority, n, sent, expires,"+
-		" for_id, for_label, reply, copy, taker, missing, shower, again, box, sealed)"+
+		" for_id, for_label, reply, copy, takers, missing, shower, again, box, sealed)"+
 		" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING place",
 		[]any{tx.mesh, n, row.ID[:], uint8(row.State), row.Arrived, row.Session[:], row.Audience[:], uint8(row.Priority),
 			row.N, row.Sent, row.Expires, orNull(row.For), row.ForLabel, row.Reply, row.Copy, joinSessions(row.Takers),
@@ -47,7 +47,7 @@ func (tx *Tx) PutInbox(row *delivery.InboxRow, until int64) error {
 // and what is sealed. [ErrNotFound] where it is gone.
 func (tx *Tx) SetInbox(row *delivery.InboxRow) error {
 	changed, err := tx.q.Exec("UPDATE inbox SET state = ?, session = ?, audience = ?, priority = ?, n = ?, sent = ?,"+
-		" expires = ?, for_id = ?, for_label = ?, reply = ?, copy = ?, taker = ?, missing = ?, shower = ?, again = ?"+
+		" expires = ?, for_id = ?, for_label = ?, reply = ?, copy = ?, takers = ?, missing = ?, shower = ?, again = ?"+
 		" WHERE place = ? AND mesh = ?",
 		uint8(row.State), row.Session[:], row.Audience[:], uint8(row.Priority), row.N, row.Sent,
 		row.Expires, orNull(row.For), row.ForLabel, row.Reply, row.Copy, joinSessions(row.Takers), row.Missing,
@@ -82,7 +82,7 @@ func (tx *Tx) Forget(from keys.Public, id keys.MessageID) error {
 
 // inboxColumns are the columns that scanInbox reads.
 const inboxColumns = "place, sender, id, state, arrived, session, audience, priority, n, sent, expires," +
-	" for_id, for_label, reply, copy, taker, missing, shower, again"
+	" for_id, for_label, reply, copy, takers, missing, shower, again"
 
 // scanInbox reads a row without what is sealed.
 func (tx *Tx) scanInbox(r sqlite.Row) (row delivery.InboxRow, err error) {

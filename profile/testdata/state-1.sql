@@ -124,7 +124,7 @@ CREATE TABLE inbox (
     for_label TEXT NOT NULL,
     reply     INTEGER NOT NULL,
     copy      INTEGER NOT NULL,
-    taker     BLOB, -- sessions, 16 bytes each
+    takers    BLOB, -- sessions, 16 bytes each
     missing   INTEGER NOT NULL,
     shower    BLOB,
     again     INTEGER NOT NULL,
