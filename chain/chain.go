@@ -42,7 +42,7 @@ const (
 
 // Chain is the entries in order, from the genesis on, and the newest head over
 // them. It is not safe for concurrent use while it changes; the entries it hands
-// out never change. [CM-5]
+// out never change. [CM-5.1]
 type Chain struct {
 	mesh    keys.MeshID
 	entries []Signed
@@ -113,7 +113,7 @@ func (c *Chain) Compare(at signed.At) Relation {
 
 // Read reads a page against the chain: every entry's signatures, place and
 // predecessor, and that the head stands at the last of them. Nothing is changed. It
-// fails with [ErrBroken], [ErrShort] or [*GapError]. [CM-5]
+// fails with [ErrBroken], [ErrShort] or [*GapError]. [CM-5.8, CM-5.43, CM-5.17]
 func (c *Chain) Read(p Page) (Branch, error) {
 	head, err := c.readHead(p.Head)
 	if err != nil {
@@ -200,7 +200,7 @@ func (c *Chain) read(from uint64, objects []signed.Object, read func(signed.Obje
 	return first, entries, nil
 }
 
-// follows checks that an entry may stand at place n after the entry with hash prev.
+// follows checks that an entry may stand at place n after the entry with hash prev. [CM-5.8, CM-5.9]
 func (c *Chain) follows(e Signed, n uint64, prev signed.Hash) error {
 	switch {
 	case e.Entry.N != n:

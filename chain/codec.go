@@ -24,7 +24,7 @@ type header struct {
 var headerFields = []string{"mesh", "n", "prev", "type", "by", "time"}
 
 // bodies says for each type which fields its body has, all of them required, and
-// how it is read. [CM-5]
+// how it is read. [CM-5.3]
 var bodies = map[Type]struct {
 	fields []string
 	decode func(data []byte) (Body, error)
@@ -50,7 +50,7 @@ type Signed struct {
 	signed.Object
 	// Entry is what the bytes say. Its Body is nil where Void is set.
 	Entry Entry
-	// Hash is over the bytes, without the signatures. [CM-5]
+	// Hash is over the bytes, without the signatures. [CM-5.2]
 	Hash signed.Hash
 	// Void is why the entry changes nothing whatever the state: it wraps
 	// [ErrMalformed] or is an [*UnknownError]. nil: roster decides.
@@ -61,11 +61,11 @@ type Signed struct {
 func (s Signed) At() signed.At { return signed.At{N: s.Entry.N, Hash: s.Hash.Short()} }
 
 // HashOf is the hash of an entry's bytes: SHA-256("claudemesh/v1/entry" || 0x00 ||
-// bytes). [CM-5]
+// bytes). [CM-5.2]
 func HashOf(bytes []byte) signed.Hash { return signed.HashOf(signed.DomainEntry, bytes) }
 
 // MeshIDOf is the id of the mesh that a genesis begins: the first 16 bytes of its
-// hash. [CM-2]
+// hash. [CM-2.9]
 func MeshIDOf(genesis Signed) keys.MeshID { return keys.MeshID(genesis.Hash.Short()) }
 
 // Make encodes and signs an entry. signers are those of [Entry.Signers], in that
@@ -114,7 +114,7 @@ func encode(e Entry) ([]byte, error) {
 // Decode reads and verifies an entry strictly, as its signer and the broker do
 // before it has a place: what would be void by itself is an error too, wrapping
 // [ErrMalformed] or being an [*UnknownError]; the rest wraps [ErrBroken]. It does
-// not check the place. [CM-5]
+// not check the place. [CM-5.10, CM-5.11]
 func Decode(o signed.Object) (Signed, error) {
 	s, err := Read(o)
 	if err != nil {
@@ -128,7 +128,7 @@ func Decode(o signed.Object) (Signed, error) {
 
 // Read reads and verifies an entry as a reader of a chain does: what has a header
 // and a signature by the key that the header names has a place, and may be void
-// there. Everything else wraps [ErrBroken]. It does not check the place. [CM-5]
+// there. Everything else wraps [ErrBroken]. It does not check the place. [CM-5.8]
 func Read(o signed.Object) (Signed, error) {
 	s, err := readUnverified(o)
 	if err != nil {
@@ -218,7 +218,7 @@ func check(e Entry) error {
 }
 
 // verify checks the signatures: those of all signers where the body says who they
-// are, else the first, by the key that the header names.
+// are, else the first, by the key that the header names. [CM-5.12]
 func (s Signed) verify() error {
 	if s.Void == nil {
 		if err := s.Object.Verify(signed.DomainEntry, s.Entry.Signers()...); err != nil {

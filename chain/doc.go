@@ -6,7 +6,7 @@
 // hash of the entry before it (prev), so the broker that orders them can put
 // none in, move none, and hold none back while later ones pass. What it adds is
 // a [Head], its signature over the last place: an entry counts for a reader only
-// under a head. [CM-5]
+// under a head. [CM-5.17]
 //
 // The package knows what an entry says and that it stands where it says. Who is
 // entitled to say it is decided by package roster, which folds the entries into

@@ -9,7 +9,7 @@ import (
 	"github.com/claudemesh/claudemesh-go/signed"
 )
 
-// Limits of entries. [CM-10]
+// Limits of entries. [CM-10.4]
 const (
 	// MaxEntry is how many bytes an entry has at most, without its signatures.
 	MaxEntry = 4096
@@ -22,7 +22,7 @@ const (
 // Type says what an entry is.
 type Type string
 
-// The types of entries. [CM-5]
+// The types of entries. [CM-5.3]
 const (
 	TypeGenesis Type = "genesis" // by the owner: the mesh begins
 	TypeBroker  Type = "broker"  // by an owner or admin: where to dial
@@ -36,7 +36,7 @@ const (
 	TypeCheckpoint Type = "checkpoint"
 )
 
-// Rank orders who may act on whom: only on lower ranks. [CM-5]
+// Rank orders who may act on whom: only on lower ranks. [CM-5.21]
 type Rank int
 
 // The ranks. Zero is no rank at all.
@@ -65,7 +65,7 @@ func (r Rank) String() string {
 	return fmt.Sprintf("rank %d", int(r))
 }
 
-// Kind says what a peer is, as it says itself when it joins. [CM-5]
+// Kind says what a peer is, as it says itself when it joins. [CM-5.4]
 type Kind string
 
 // The kinds of peers.
@@ -86,7 +86,7 @@ func (k Kind) Known() bool {
 }
 
 // Entry is what an entry of a chain says. As JSON it is one flat object: mesh, n,
-// prev, type, by, time, and the fields of its body. [CM-5]
+// prev, type, by, time, and the fields of its body. [CM-5.1]
 type Entry struct {
 	// Mesh is the mesh's id; zero in the genesis, whose hash makes the id.
 	Mesh keys.MeshID
@@ -112,7 +112,7 @@ func (e Entry) Type() Type {
 }
 
 // Signers lists who must have signed the entry, in the order of its signatures: By,
-// and for a join the new peer after it. [CM-5]
+// and for a join the new peer after it. [CM-5.7]
 func (e Entry) Signers() []keys.Public {
 	if join, ok := e.Body.(Join); ok {
 		return []keys.Public{e.By, join.Peer}
@@ -129,7 +129,7 @@ type Body interface {
 	check(by keys.Public) error
 }
 
-// Genesis begins a mesh. Its signer is the owner. [CM-5]
+// Genesis begins a mesh. Its signer is the owner. [CM-5.22]
 type Genesis struct {
 	Name     string      `json:"name"`     // of the mesh, a slug
 	Recovery keys.Public `json:"recovery"` // of rank 4, kept offline
@@ -139,19 +139,19 @@ type Genesis struct {
 }
 
 // Broker says where to dial from now on. Which key orders is changed by a heal
-// alone. [CM-5]
+// alone. [CM-5.23]
 type Broker struct {
 	URLs []string `json:"urls"` // 1 to 32
 }
 
 // Role gives a joined peer another rank (member, admin), or makes a key that is new
-// to the mesh a further owner. [CM-5]
+// to the mesh a further owner. [CM-5.25, CM-5.24]
 type Role struct {
 	Key  keys.Public `json:"key"`
 	Rank Rank        `json:"rank"` // member, admin, owner
 }
 
-// Invite lets whoever holds its key join. [CM-5]
+// Invite lets whoever holds its key join. [CM-5.26]
 type Invite struct {
 	Key     keys.Public `json:"key"`
 	Rank    Rank        `json:"rank"`    // that a joiner gets: member or admin
@@ -163,7 +163,7 @@ type Invite struct {
 }
 
 // Join brings a new peer. It is signed by the invite key, which is By, and by the
-// new peer. [CM-5]
+// new peer. [CM-5.29]
 type Join struct {
 	User   string      `json:"user"`   // a slug, not beginning with "key-"
 	Device string      `json:"device"` // a slug
@@ -171,19 +171,19 @@ type Join struct {
 	Kind   Kind        `json:"kind"`
 }
 
-// Admit says yes to a pending join. [CM-5]
+// Admit says yes to a pending join. [CM-5.34]
 type Admit struct {
 	Peer keys.Public `json:"peer"`
 }
 
 // Revoke puts keys out for ever: peers, invites, owners, each listed, none twice.
-// [CM-5]
+// [CM-5.36]
 type Revoke struct {
 	Keys []keys.Public `json:"keys"`
 }
 
 // Heal says that its predecessor is the head that counts, and which broker orders
-// from here. What leaves the chain before it is void. [CM-5]
+// from here. What leaves the chain before it is void. [CM-5.40]
 type Heal struct {
 	Broker keys.Public `json:"broker"`
 	URLs   []string    `json:"urls"` // 1 to 32
@@ -296,7 +296,7 @@ func (b Heal) check(keys.Public) error {
 	return checkURLs(b.URLs)
 }
 
-// enters refuses a key that must not enter a mesh. [CM-2]
+// enters refuses a key that must not enter a mesh. [CM-5.6]
 func enters(key keys.Public) error {
 	if err := key.Check(); err != nil {
 		return malformed("%w", err)
@@ -305,7 +305,7 @@ func enters(key keys.Public) error {
 }
 
 // IsUser tells whether name can be a user's: a slug as it stands, not beginning
-// with "key-", which addresses use for keys. [CM-2]
+// with "key-", which addresses use for keys. [CM-2.15]
 func IsUser(name string) bool {
 	return keys.IsSlug(name) && (len(name) < 4 || name[:4] != "key-")
 }
@@ -322,7 +322,7 @@ func NewRandom(rand io.Reader) (Random, error) {
 	return r, nil
 }
 
-// MarshalText gives the wire form. [CM-1]
+// MarshalText gives the wire form. [CM-1.4]
 func (r Random) MarshalText() ([]byte, error) { return signed.ShortHash(r).MarshalText() }
 
 // UnmarshalText reads the wire form.

@@ -11,24 +11,24 @@ import (
 var (
 	// ErrBroken is wrapped by every error about entries or heads that no honest
 	// broker sends: unreadable, at the wrong place, of another mesh, or with a
-	// signature that does not verify. Nothing of them is taken. [CM-5]
+	// signature that does not verify. Nothing of them is taken. [CM-5.8]
 	ErrBroken = errors.New("chain: broken")
 	// ErrMalformed is wrapped by [Signed.Void] of an entry whose body is not what
-	// its type demands, and by errors of [Make] and [Decode] about it. [CM-5]
+	// its type demands, and by errors of [Make] and [Decode] about it. [CM-5.10]
 	ErrMalformed = errors.New("chain: malformed entry")
 	// ErrUnknown matches every [*UnknownError] (errors.Is).
 	ErrUnknown = errors.New("chain: entry of a later version")
 	// ErrStopped is returned where an owner signed an entry that this version does
-	// not understand: what follows cannot be judged. [CM-5]
+	// not understand: what follows cannot be judged. [CM-5.11]
 	ErrStopped = errors.New("chain: an owner signed an entry of a later version: update claudemesh")
 	// ErrShort is returned for a page that does not end at its head: its entries
-	// are not under it. Ask for the rest. [CM-5]
+	// are not under it. Ask for the rest. [CM-5.43]
 	ErrShort = errors.New("chain: the page does not end at its head")
 )
 
 // UnknownError says that an entry has a type or fields that this version does not
 // know. An honest broker orders no such entry; a reader stops only where an owner
-// signed it. [CM-5]
+// signed it. [CM-5.11]
 type UnknownError struct {
 	Type   Type     // as the entry has it; at most 32 bytes of it
 	Fields []string // names beyond those of the type; empty where the type is unknown
@@ -60,7 +60,7 @@ func (e *GapError) Error() string {
 // ConflictError says that a broker's head stands on another order than the one
 // held, and that this is no proof of fraud: the heads are of two lives, so the
 // broker was restored from a backup (or says so). Nothing crosses it until a heal.
-// [CM-5]
+// [CM-5.48]
 type ConflictError struct {
 	// At is the first place known to differ.
 	At uint64
@@ -75,7 +75,7 @@ func (e *ConflictError) Error() string {
 }
 
 // ForkError says that the broker signed two orders in one life, with the proof.
-// [CM-5]
+// [CM-5.47]
 type ForkError struct {
 	// At is the first place known to differ.
 	At uint64

@@ -7,11 +7,11 @@ import (
 	"github.com/claudemesh/claudemesh-go/signed"
 )
 
-// MaxHead is how many bytes a head has at most, without its signature. [CM-10]
+// MaxHead is how many bytes a head has at most, without its signature. [CM-10.4]
 const MaxHead = 512
 
 // Head is a broker's word that the chain up to a place is what it orders. It covers
-// all that leads there, since each entry names the one before. [CM-5]
+// all that leads there, since each entry names the one before. [CM-5.15]
 type Head struct {
 	Mesh keys.MeshID `json:"mesh"`
 	// Chain is zero for the membership chain.
@@ -75,7 +75,7 @@ func MakeHead(h Head, broker keys.Signer) (SignedHead, error) {
 const headFields = 6
 
 // DecodeHead reads a head strictly. It verifies nothing: which broker's key it must
-// be signed by is known from the chain. Errors wrap [ErrBroken]. [CM-5]
+// be signed by is known from the chain. Errors wrap [ErrBroken]. [CM-5.15]
 func DecodeHead(o signed.Object) (SignedHead, error) {
 	if len(o.Bytes) > MaxHead {
 		return SignedHead{}, broken("a head of %d bytes, at most %d", len(o.Bytes), MaxHead)
@@ -95,7 +95,7 @@ func DecodeHead(o signed.Object) (SignedHead, error) {
 }
 
 // Verify checks that the broker with this key signed the head. Errors wrap
-// [ErrBroken]. [CM-5]
+// [ErrBroken]. [CM-5.16]
 func (h SignedHead) Verify(broker keys.Public) error {
 	if err := h.Object.Verify(signed.DomainHead, broker); err != nil {
 		return broken("head at place %d: %w", h.Head.N, err)

@@ -37,7 +37,7 @@ var (
 )
 
 // Link is an invite link: whoever has it can join while the invite is open. It
-// prints redacted; [Link.Text] and [Link.App] give it in full. [CM-9]
+// prints redacted; [Link.Text] and [Link.App] give it in full. [CM-9.1]
 type Link struct {
 	// URL is where to dial: https://HOST[:PORT], or http:// of this very machine.
 	URL string
@@ -57,7 +57,7 @@ type Link struct {
 //
 // White space anywhere is taken out first, since terminals and mails break lines.
 // FRAGMENT is base64url of version (1), mesh id (16), broker's fingerprint (16) and
-// invite seed (32 bytes). Errors wrap [ErrLink] and never repeat the text. [CM-9]
+// invite seed (32 bytes). Errors wrap [ErrLink] and never repeat the text. [CM-9.1, CM-9.2, CM-9.3]
 func ParseLink(text string) (Link, error) {
 	text = strings.Join(strings.Fields(text), "")
 	front, fragment, found := strings.Cut(text, "#")

@@ -21,7 +21,7 @@ var ErrURL = errors.New("chain: a broker's URL is https://HOST[:PORT], http://HO
 // CheckURL checks where to dial a broker: https://HOST[:PORT], http://HOST[:PORT] or
 // [URLUnix]; the host in lower case, a name, an IPv4 address or an IPv6 address in
 // brackets; no path, not even "/". Errors wrap [ErrURL]. URLs are hints: who answers
-// there proves itself by the broker's key. [CM-5]
+// there proves itself by the broker's key. [CM-5.5]
 func CheckURL(text string) error {
 	if text == URLUnix {
 		return nil

@@ -10,8 +10,8 @@
 // [Public], since the chain decides what a public key is entitled to, not its type.
 //
 // Two text forms exist. On the wire and in files every binary value is unpadded
-// base64url (MarshalText and UnmarshalText, [CM-1]). What people see and type is
-// lower-case base32 with a prefix (String and the Parse functions, [CM-2]).
+// base64url (MarshalText and UnmarshalText, [CM-1.4]). What people see and type is
+// lower-case base32 with a prefix (String and the Parse functions, [CM-1.5]).
 //
 // UnmarshalText and the Parse functions check length and encoding only. Whoever
 // lets a key in (a chain entry, an invite link, a hello, a pair to seal between)

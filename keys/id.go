@@ -8,7 +8,7 @@ import (
 )
 
 // MeshID names a mesh: the first 16 bytes of the hash of its genesis entry, so that
-// nobody can claim another owner's. The zero value means "none". [CM-2]
+// nobody can claim another owner's. The zero value means "none". [CM-2.9]
 type MeshID [16]byte
 
 // String is the form for people: 26 characters of lower-case base32.
@@ -23,7 +23,7 @@ func ParseMeshID(text string) (MeshID, error) {
 	return m, nil
 }
 
-// MarshalText gives the wire form, 22 characters of base64url. [CM-1]
+// MarshalText gives the wire form, 22 characters of base64url. [CM-1.4]
 func (m MeshID) MarshalText() ([]byte, error) { return marshalBase64(m[:]) }
 
 // UnmarshalText reads the wire form. It fails with [ErrText].
@@ -33,7 +33,7 @@ func (m *MeshID) UnmarshalText(text []byte) error { return unmarshalBase64(m[:],
 func (m MeshID) IsZero() bool { return m == MeshID{} }
 
 // SessionID names one process of a peer in one mesh, over all its reconnects: 16
-// random bytes. The zero value means "none". [CM-2]
+// random bytes. The zero value means "none". [CM-2.10]
 type SessionID [16]byte
 
 // NewSessionID makes a session id from 16 bytes of rand.
@@ -57,7 +57,7 @@ func ParseSessionID(text string) (SessionID, error) {
 	return s, nil
 }
 
-// MarshalText gives the wire form, 22 characters of base64url. [CM-1]
+// MarshalText gives the wire form, 22 characters of base64url. [CM-1.4]
 func (s SessionID) MarshalText() ([]byte, error) { return marshalBase64(s[:]) }
 
 // UnmarshalText reads the wire form. It fails with [ErrText].
@@ -69,7 +69,7 @@ func (s *SessionID) UnmarshalText(text []byte) error {
 func (s SessionID) IsZero() bool { return s == SessionID{} }
 
 // MessageID names a message: a UUIDv7 that its sender makes, the key by which every
-// hop recognises it again. The zero value means "none". [CM-2]
+// hop recognises it again. The zero value means "none". [CM-2.11]
 type MessageID [16]byte
 
 // messagePrefix stands before the human form of a message id.
@@ -116,7 +116,7 @@ func (m MessageID) digits() string {
 }
 
 // String is the form for people: "m-" and the 26 base32 digits of the 128-bit
-// number, big-endian, so that its tail is the random part. [CM-2]
+// number, big-endian, so that its tail is the random part. [CM-2.12]
 func (m MessageID) String() string { return messagePrefix + m.digits() }
 
 // Tail is the short form for people, "m-" and the last n digits. n is taken as 4 at
@@ -157,7 +157,7 @@ func ParseMessageID(text string) (MessageID, error) {
 	return m, nil
 }
 
-// MarshalText gives the wire form, 22 characters of base64url. [CM-1]
+// MarshalText gives the wire form, 22 characters of base64url. [CM-1.4]
 func (m MessageID) MarshalText() ([]byte, error) { return marshalBase64(m[:]) }
 
 // UnmarshalText reads the wire form. It fails with [ErrText].

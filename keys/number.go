@@ -20,7 +20,7 @@ const (
 // and in whatever order the keys come. A user's half is SHA-256(
 // "claudemesh/v1/safety" || 0x00 || mesh || the sorted device keys), of which each
 // five bytes, big-endian, modulo 100000, give a group; the lower half stands
-// first. [CM-2]
+// first. [CM-2.18]
 func SafetyNumber(mesh MeshID, a, b []Public) string {
 	first, second := safetyHalf(mesh, a), safetyHalf(mesh, b)
 	if second < first {
@@ -52,7 +52,7 @@ func safetyHalf(mesh MeshID, devices []Public) string {
 
 // AdmitNumber is what a person compares before letting a further device in: 16
 // digits in 4 groups, the first 8 bytes of SHA-256("claudemesh/v1/admit" || 0x00 ||
-// mesh || peer), big-endian, modulo 10^16. [CM-9]
+// mesh || peer), big-endian, modulo 10^16. [CM-9.11]
 func AdmitNumber(mesh MeshID, peer Public) string {
 	sum := sha256.Sum256(bytes.Join([][]byte{[]byte(admitPrefix), mesh[:], peer[:]}, nil))
 	digits := fmt.Sprintf("%016d", binary.BigEndian.Uint64(sum[:8])%1e16)

@@ -89,7 +89,7 @@ func (p private) Public() Public {
 }
 
 // Sign gives the ed25519 signature (64 bytes) over message, or nil for the zero
-// value. Callers sign through package signed, which puts the domain before. [CM-3]
+// value. Callers sign through package signed, which puts the domain before. [CM-3.2]
 func (p private) Sign(message []byte) []byte {
 	if p.reveal == nil {
 		return nil
@@ -102,7 +102,7 @@ func (p private) IsZero() bool { return p.reveal == nil }
 
 // Export gives the secret as text ("peer-private-" or the like of its role and 52
 // characters of lower-case base32), for files of mode 0600 only. It is empty for
-// the zero value. [CM-2]
+// the zero value. [CM-2.8]
 func (p private) Export() string {
 	if p.reveal == nil {
 		return ""
@@ -143,7 +143,7 @@ func (p private) LogValue() slog.Value { return slog.StringValue(p.redacted()) }
 
 // PeerPrivate is the key of a peer, that is of one device of one user in one mesh:
 // it signs hello and cards, and what is sealed to the peer opens with it. The zero
-// value is no key. [CM-2]
+// value is no key. [CM-2.5]
 type PeerPrivate struct{ private }
 
 // NewPeerPrivate makes a peer's key from 32 bytes of rand.
@@ -169,7 +169,7 @@ func (p PeerPrivate) Equal(other PeerPrivate) bool { return p.equal(other.privat
 
 // Curve gives the X25519 private key of the same seed, byte for byte what
 // libsodium's crypto_sign_ed25519_sk_to_curve25519 gives. It fails for the zero
-// value only. [CM-2]
+// value only. [CM-2.7]
 func (p PeerPrivate) Curve() (*ecdh.PrivateKey, error) {
 	if p.reveal == nil {
 		return nil, fmt.Errorf("%w: no private key", ErrText)
@@ -183,7 +183,7 @@ func (p PeerPrivate) Curve() (*ecdh.PrivateKey, error) {
 }
 
 // OwnerPrivate is the key of a mesh's owner, or its recovery key. It is no peer's
-// and may leave the machine. The zero value is no key. [CM-2]
+// and may leave the machine. The zero value is no key. [CM-2.5]
 type OwnerPrivate struct{ private }
 
 // NewOwnerPrivate makes an owner's or recovery key from 32 bytes of rand.
@@ -208,7 +208,7 @@ func ParseOwnerPrivate(text string) (OwnerPrivate, error) {
 func (p OwnerPrivate) Equal(other OwnerPrivate) bool { return p.equal(other.private) }
 
 // InvitePrivate is the key in an invite link: who has it may join while the invite
-// is open. The zero value is no key. [CM-2]
+// is open. The zero value is no key. [CM-2.5]
 type InvitePrivate struct{ private }
 
 // NewInvitePrivate makes an invite's key from 32 bytes of rand.
@@ -233,7 +233,7 @@ func ParseInvitePrivate(text string) (InvitePrivate, error) {
 func (p InvitePrivate) Equal(other InvitePrivate) bool { return p.equal(other.private) }
 
 // Seed gives a copy of the secret's [SeedSize] bytes, for the invite link only. It
-// is nil for the zero value. [CM-9]
+// is nil for the zero value. [CM-9.2]
 func (p InvitePrivate) Seed() []byte {
 	if p.reveal == nil {
 		return nil
@@ -242,7 +242,7 @@ func (p InvitePrivate) Seed() []byte {
 }
 
 // BrokerPrivate is the key of a broker: it signs welcomes and heads, and is the key
-// of its own TLS certificate. The zero value is no key. [CM-2]
+// of its own TLS certificate. The zero value is no key. [CM-2.5]
 type BrokerPrivate struct{ private }
 
 // NewBrokerPrivate makes a broker's key from 32 bytes of rand.

@@ -17,20 +17,20 @@ const publicPrefix = "key-"
 
 var (
 	// ErrKeyForm is returned for a key that is no canonical encoding of a point
-	// of the curve. [CM-2]
+	// of the curve. [CM-2.2]
 	ErrKeyForm = errors.New("keys: not a canonical ed25519 public key")
 	// ErrKeyOrder is returned for a key that is the identity or has a part of
 	// small order: such keys "sign" several messages with one signature, or share
-	// their secrets with strangers. [CM-2]
+	// their secrets with strangers. [CM-2.3]
 	ErrKeyOrder = errors.New("keys: public key is not in the prime-order group")
 	// ErrSignature is returned for a signature that does not belong to the key
-	// and the message, has not 64 bytes, or whose R is the identity. [CM-3]
+	// and the message, has not 64 bytes, or whose R is the identity. [CM-3.4]
 	ErrSignature = errors.New("keys: signature refused")
 )
 
 // Public is an ed25519 public key in any role: peer, owner, recovery, invite or
 // broker (32 bytes). It is comparable and can be a map's key; the zero value
-// means "none" and passes no check. [CM-2]
+// means "none" and passes no check. [CM-2.1]
 type Public [32]byte
 
 // String is the form for people: "key-" and 52 characters of lower-case base32.
@@ -50,7 +50,7 @@ func ParsePublic(text string) (Public, error) {
 	return p, nil
 }
 
-// MarshalText gives the wire form, 43 characters of base64url. [CM-1]
+// MarshalText gives the wire form, 43 characters of base64url. [CM-1.4]
 func (p Public) MarshalText() ([]byte, error) { return marshalBase64(p[:]) }
 
 // UnmarshalText reads the wire form. It fails with [ErrText] and does not call
@@ -67,7 +67,7 @@ func (p Public) Compare(other Public) int { return bytes.Compare(p[:], other[:])
 
 // Check refuses keys that may not enter: not the canonical encoding of a point
 // ([ErrKeyForm]), the identity, or outside the prime-order group ([ErrKeyOrder]).
-// It costs about as much as a signature's verification. [CM-2]
+// It costs about as much as a signature's verification. [CM-2.2, CM-2.3]
 func (p Public) Check() error {
 	_, err := p.point()
 	return err
@@ -119,7 +119,7 @@ var identity = [32]byte{1}
 // s*B - k*A, without the cofactor, and that is not the identity. With A in the
 // prime-order group R is in it too, so of the points of small order only the identity
 // has to be refused. A verifier that multiplies by the cofactor has to check besides
-// that R is in that group. [CM-3]
+// that R is in that group. [CM-3.4, CM-3.5]
 func (p Public) Verify(message, signature []byte) error {
 	if err := p.Check(); err != nil {
 		return err
@@ -134,7 +134,7 @@ func (p Public) Verify(message, signature []byte) error {
 
 // Curve gives the X25519 public key of the same point, byte for byte what
 // libsodium's crypto_sign_ed25519_pk_to_curve25519 gives. It calls [Public.Check]
-// first: an unchecked key must never reach a box. [CM-2]
+// first: an unchecked key must never reach a box. [CM-2.6]
 func (p Public) Curve() (*ecdh.PublicKey, error) {
 	point, err := p.point()
 	if err != nil {

@@ -13,7 +13,7 @@ var ErrSlug = errors.New("keys: a name has 1 to 32 of a-z, 0-9, '.', '_', '-', a
 
 // Slug lowers the ASCII letters of a name (user, device, label, tag, channel, mesh
 // alias) and checks it: [a-z0-9][a-z0-9._-]{0,31}. No Unicode table decides who
-// belongs. It fails with [ErrSlug]. [CM-2]
+// belongs. It fails with [ErrSlug]. [CM-2.14]
 func Slug(name string) (string, error) {
 	if len(name) == 0 || len(name) > MaxSlug {
 		return "", fmt.Errorf("%w: it has %d", ErrSlug, len(name))

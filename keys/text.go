@@ -11,7 +11,7 @@ import (
 
 // ErrText is returned when a key or an id is not in its text form: wrong length,
 // wrong prefix, a character outside the alphabet, or set bits after the end. The
-// text itself is never part of the error, since it may be a secret. [CM-1]
+// text itself is never part of the error, since it may be a secret. [CM-1.4, CM-1.5]
 var ErrText = errors.New("keys: not in the text form of a key or an id")
 
 // errNoRandom is returned where a source of randomness is required and nil was given.

@@ -18,7 +18,7 @@ const tokenRedacted = tokenPrefix + "[redacted]"
 // CreateToken lets its holder create one mesh at a broker. It names the broker's
 // key, so that whoever uses it can tell the broker from somebody in between. Like a
 // private key it prints redacted; [CreateToken.Export] gives its text. The zero
-// value is no token. [CM-9]
+// value is no token. [CM-9.15]
 type CreateToken struct {
 	broker Fingerprint
 	reveal func() *[16]byte // behind a function, see private; nil for the zero value

@@ -12,7 +12,7 @@ import (
 // Ban is a revocation that its holder met outside the chain: on a branch that lost
 // to a heal, or in a message. It changes no state that others compute; the holder
 // alone acts on it, while its signer is entitled to it in the holder's present
-// state. It covers what the banned key lets in afterwards. [CM-5]
+// state. It covers what the banned key lets in afterwards. [CM-5.50, CM-5.51]
 type Ban struct {
 	// Revoke is the entry, verified.
 	Revoke chain.Signed

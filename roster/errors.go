@@ -53,10 +53,10 @@ var (
 // Why a [Roster] does not take a page.
 var (
 	// ErrOverruled: the page leaves the chain before a heal that counts for this
-	// holder. [CM-5]
+	// holder. [CM-5.45]
 	ErrOverruled = errors.New("roster: that order was ended by a heal")
 	// ErrHealRefused: the page is ordered by a heal that does not count for this
-	// holder, since its signer is revoked or banned. [CM-5]
+	// holder, since its signer is revoked or banned. [CM-5.46]
 	ErrHealRefused = errors.New("roster: a heal by a revoked key")
 	// ErrNotOrderer: a heal names another broker than the one that is to order it.
 	ErrNotOrderer = errors.New("roster: another broker orders this mesh")

@@ -8,7 +8,7 @@ import (
 )
 
 // countInvite: by an admin and up, with a rank below its own; by a member for
-// further devices of its own user. [CM-5]
+// further devices of its own user. [CM-5.26, CM-5.27]
 func (s State) countInvite(d *data, e chain.Signed, body chain.Invite) error {
 	maker := s.record(e.Entry.By)
 	if err := s.mayInvite(maker, body); err != nil {
@@ -49,7 +49,7 @@ func (s State) mayInvite(maker *record, body chain.Invite) error {
 
 // InviteOpen tells whether an invite lets somebody in at a time, and why not: nil,
 // [ErrUnknownKey], or one of the errors that wrap [ErrInviteClosed]. Everybody
-// checks this from the chain. [CM-5]
+// checks this from the chain. [CM-5.28]
 func (s State) InviteOpen(key keys.Public, now int64) error {
 	r := s.record(key)
 	if r == nil || r.role != roleInvite {
@@ -69,7 +69,7 @@ func (s State) InviteOpen(key keys.Public, now int64) error {
 }
 
 // countJoin: by an open invite and the new peer. Under the name of an existing user,
-// or where approval is wanted, the join waits. [CM-5]
+// or where approval is wanted, the join waits. [CM-5.29, CM-5.32]
 func (s State) countJoin(d *data, e chain.Signed, body chain.Join) error {
 	if err := s.InviteOpen(e.Entry.By, e.Entry.Time); err != nil {
 		return err
@@ -110,7 +110,7 @@ func (s State) stillWaiting(now int64) []keys.Public {
 	})
 }
 
-// room refuses a device where the user has one of that name, or too many.
+// room refuses a device where the user has one of that name, or too many. [CM-5.30]
 func (s State) room(p *peerRecord) error {
 	devices := s.User(p.user)
 	if len(devices) >= MaxDevices {
@@ -142,7 +142,7 @@ type yes struct{ user, admin bool }
 // needs tells whose yes a join by a link wants now: one of the user's devices where
 // the name is somebody's, unless the link names that user and one of that user's
 // devices made it; an admin where the link wants approval, or where nobody of the
-// user is left to say yes. [CM-5]
+// user is left to say yes. [CM-5.31]
 func (s State) needs(p *peerRecord, link *record) yes {
 	need := yes{admin: link.invite.Approve}
 	u := s.user(p.user)
@@ -170,7 +170,7 @@ func (s State) gives(signer keys.Public, p *peerRecord) yes {
 	}
 }
 
-// given tells which yes a join has, of those who are still entitled. [CM-5]
+// given tells which yes a join has, of those who are still entitled. [CM-5.35]
 func (s State) given(p *peerRecord) yes {
 	var all yes
 	for _, vote := range p.votes {
@@ -180,7 +180,7 @@ func (s State) given(p *peerRecord) yes {
 	return all
 }
 
-// lapsed tells whether a pending join waited too long at a time.
+// lapsed tells whether a pending join waited too long at a time. [CM-5.33]
 func (s State) lapsed(r *record, now int64) bool { return now-r.time >= Lapse }
 
 // pending finds the record of a join that waits, or says what the key is instead.
@@ -201,7 +201,7 @@ func (s State) pending(key keys.Public, now int64) (*record, error) {
 
 // countAdmit: by a device of that user; by an admin where approval was asked or no
 // device is left; by both where both apply, each still entitled when the last comes.
-// [CM-5]
+// [CM-5.34, CM-5.35]
 func (s State) countAdmit(d *data, e chain.Signed, body chain.Admit) error {
 	old, err := s.pending(body.Peer, e.Entry.Time)
 	if err != nil {
@@ -256,7 +256,7 @@ type Pending struct {
 }
 
 // Pending lists the joins that wait at a time, in the order they came. Nothing is
-// sealed to them. [CM-5]
+// sealed to them. [CM-5.32]
 func (s State) Pending(now int64) []Pending {
 	var list []Pending
 	for _, key := range s.stillWaiting(max(now, s.Time())) {
@@ -316,7 +316,7 @@ func (r *record) asInvite() Invite {
 }
 
 // CameBy lists the members that came by an invite, or by the invites that a peer or
-// owner made: what is offered for revocation with it. [CM-5]
+// owner made: what is offered for revocation with it. [CM-5.38]
 func (s State) CameBy(key keys.Public) []Member {
 	var came []Member
 	for _, m := range s.Members() {

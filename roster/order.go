@@ -9,7 +9,7 @@ import (
 )
 
 // How far the time of an entry may be from the clock of the broker that orders it,
-// in milliseconds. [CM-10]
+// in milliseconds. [CM-5.59]
 const (
 	// ClockAhead is how far ahead it may be: 5 minutes.
 	ClockAhead = 5 * 60 * 1000
@@ -60,7 +60,7 @@ func (p Proposal) Head(now int64, life uint64, broker keys.Signer) (chain.Signed
 // missing and signs anew), with a reason why an entry would not count, with
 // [chain.ErrUnknown], [chain.ErrMalformed] or [chain.ErrBroken], with [ErrClock] or
 // [ErrNotOrderer]. Entries that the chain has already are no error: a member that
-// lost the answer asks again. [CM-5]
+// lost the answer asks again. [CM-5.59]
 func (r *Roster) Propose(objects []signed.Object, now int64, me keys.Public) (Proposal, error) {
 	p := Proposal{tip: r.chain.Tip()}
 	if len(objects) == 0 {

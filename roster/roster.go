@@ -13,7 +13,7 @@ import (
 // Roster is one holder's copy of a mesh's chain: the entries, the newest head, the
 // state at every place, and the holder's bans. Its methods that change it, and those
 // that read entries, are for one goroutine at a time; the states and views that it
-// hands out may be read by any number. [CM-5]
+// hands out may be read by any number. [CM-5.41]
 type Roster struct {
 	self   keys.Public // the holder's own key, zero for a broker
 	chain  *chain.Chain
@@ -201,7 +201,7 @@ func (r *Roster) adopt(f folded, now int64) Change {
 //   - [ErrOverruled], [ErrHealRefused]
 //
 // It never goes back behind what is held, save by a heal: a head further back is
-// told as [Behind]. [CM-5]
+// told as [Behind]. [CM-5.42]
 func (r *Roster) Append(p chain.Page, now int64) (Change, error) {
 	branch, err := r.chain.Read(p)
 	if err != nil {
@@ -254,7 +254,7 @@ func (r *Roster) confirm(b chain.Branch, now int64) (Change, error) {
 
 // judge decides whether a branch is followed: one that only adds is, and one that
 // leaves the chain if a heal says so; but neither if its last heal does not count for
-// this holder, since then a revoked key's broker orders from there. [CM-5]
+// this holder, since then a revoked key's broker orders from there. [CM-5.46, CM-5.45]
 func (r *Roster) judge(f folded) error {
 	from := f.branch.From
 	theirs := r.healing(f.branch.Entries, f.states, f.voids, r.State(), from, onBranch(r.bans, from))
@@ -297,7 +297,7 @@ func (h healing) beats(other healing) bool {
 // counts for a reader if its signer is not banned by the reader, and, where another
 // branch is left, is revoked on neither; nor may that hold for whoever made the
 // signer an owner since the branches parted, or a revoked owner would heal through a
-// new one. [CM-5]
+// new one. [CM-5.44]
 func (r *Roster) healing(entries []chain.Signed, states []State, voids []error, other State, from uint64, bans []Ban) healing {
 	var best healing
 	if len(entries) == 0 {
@@ -364,7 +364,7 @@ func (r *Roster) conflict(at uint64, theirs chain.SignedHead, entries []chain.Si
 // which what the banned keys let in is covered, which is where the branch that it
 // stood on left the chain; where that is not known, give [Roster.BanSince]. The
 // caller keeps the ban with the chain. It fails with [ErrAlready] where the entry is
-// part of the chain, is kept already, or is about oneself alone. [CM-5]
+// part of the chain, is kept already, or is about oneself alone. [CM-5.50]
 func (r *Roster) Ban(revoke signed.Object, since uint64, met int64) (Ban, error) {
 	ban, err := makeBan(r.chain.Mesh(), r.self, revoke, since, met)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 func isUnknown(err error) bool { return errors.Is(err, chain.ErrUnknown) }
 
 // count changes d, a copy of s's content, to what holds after e, or tells why e does
-// not count; then d is thrown away. [CM-5]
+// not count; then d is thrown away. [CM-5.13]
 func (s State) count(d *data, e chain.Signed) error {
 	if e.Void != nil {
 		return e.Void
@@ -55,7 +55,7 @@ func (s State) count(d *data, e chain.Signed) error {
 	return refuse(ErrNotEntitled, "a %s", e.Entry.Type())
 }
 
-// signer refuses whoever has no rank, and says why.
+// signer refuses whoever has no rank, and says why. [CM-5.21]
 func (s State) signer(by keys.Public) error {
 	r := s.record(by)
 	switch {
@@ -71,7 +71,7 @@ func (s State) signer(by keys.Public) error {
 	return nil
 }
 
-// charge counts an entry against the user whose device signed it.
+// charge counts an entry against the user whose device signed it. [CM-5.39]
 func (s State) charge(d *data, e chain.Signed) error {
 	r := s.record(e.Entry.By)
 	if r.role != rolePeer || r.peer.rank >= chain.RankAdmin {
@@ -89,7 +89,7 @@ func (s State) charge(d *data, e chain.Signed) error {
 func (d *data) setUser(u *user)     { d.users = d.users.put(nameKey(u.name), u) }
 func (d *data) setRecord(r *record) { d.keys = d.keys.put(r.key, r) }
 
-// bring adds a key that must not have been in the mesh before. [CM-5]
+// bring adds a key that must not have been in the mesh before. [CM-5.20]
 func (s State) bring(d *data, e chain.Signed, r *record) error {
 	if _, used := d.keys.get(r.key); used {
 		return refuse(ErrKeyUsed, "%.12s", r.key)
@@ -118,7 +118,7 @@ func (s State) countGenesis(d *data, e chain.Signed, body chain.Genesis) error {
 }
 
 // countRole: a higher rank than the key has and gets, of a joined, unrevoked peer;
-// an owner (or the recovery key) makes any new key an owner. [CM-5]
+// an owner (or the recovery key) makes any new key an owner. [CM-5.25, CM-5.24]
 func (s State) countRole(d *data, e chain.Signed, body chain.Role) error {
 	actor := s.rank(e.Entry.By)
 	if body.Rank == chain.RankOwner {
@@ -162,7 +162,7 @@ func (s State) joined(key keys.Public) (*record, error) {
 // countRevoke: each listed key by a higher rank, by a device of its user of no lower
 // rank, or by itself. With a peer the link it came by closes, unless it went by
 // itself or the signer could not have closed that link: a member must not shut a
-// team's link. Its own invites close since it is not entitled any more. [CM-5]
+// team's link. Its own invites close since it is not entitled any more. [CM-5.36, CM-5.37]
 func (s State) countRevoke(d *data, e chain.Signed, body chain.Revoke) error {
 	by := e.Entry.By
 	for _, key := range body.Keys {
@@ -209,7 +209,7 @@ func without(list []keys.Public, key keys.Public) []keys.Public {
 }
 
 // MayRevoke tells whether a key may revoke another now, and why not. An invite
-// counts as its maker's user's, with the rank that it gives. [CM-5]
+// counts as its maker's user's, with the rank that it gives. [CM-5.36]
 func (s State) MayRevoke(by, key keys.Public) error {
 	r := s.record(key)
 	if r == nil || r.role == roleBroker {
@@ -255,7 +255,7 @@ func (s State) mayRevoke(by keys.Public, r *record) error {
 }
 
 // countHeal: by an owner or the recovery key. That its predecessor is the head that
-// counts is what its place says; other branches are judged in [Roster.Append].
+// counts is what its place says; other branches are judged in [Roster.Append]. [CM-5.40]
 func (s State) countHeal(d *data, e chain.Signed, body chain.Heal) error {
 	if s.rank(e.Entry.By) < chain.RankOwner {
 		return refuse(ErrNotEntitled, "owners and the recovery key heal")

@@ -9,7 +9,7 @@ import (
 	"github.com/claudemesh/claudemesh-go/signed"
 )
 
-// Limits that every member enforces from the chain. [CM-10]
+// Limits that every member enforces from the chain. [CM-10.4]
 const (
 	// MaxDevices is how many devices a user has at most.
 	MaxDevices = 16
@@ -59,7 +59,7 @@ const (
 	rolePeer
 )
 
-// record is what is known of a key. [CM-5]
+// record is what is known of a key. [CM-5.20]
 type record struct {
 	key     keys.Public
 	role    role
@@ -147,7 +147,7 @@ func (s State) Name() string { return s.data().name }
 // URLs is where to dial the broker.
 func (s State) URLs() []string { return slices.Clone(s.data().urls) }
 
-// BrokerKey is the key of the broker that orders from here. [CM-5]
+// BrokerKey is the key of the broker that orders from here. [CM-5.16]
 func (s State) BrokerKey() keys.Public { return s.data().broker }
 
 // Recovery is the recovery key, zero once it revoked itself.
@@ -309,7 +309,7 @@ const (
 	Orderer                    // a broker's key, now or once
 )
 
-// Standing says what a key is at a time: what its hello may do. [CM-5]
+// Standing says what a key is at a time: what its hello may do. [CM-7.28]
 func (s State) Standing(key keys.Public, now int64) Standing {
 	r := s.record(key)
 	switch {
@@ -340,7 +340,7 @@ func (s State) Standing(key keys.Public, now int64) Standing {
 // says why, and the state differs in its place only. Where the entry has no place
 // here ([ErrPlace], [chain.ErrBroken]) or stops the reader ([chain.ErrStopped]),
 // the state is the one before. The entry's signatures must have been verified, as
-// [chain.Read] does. [CM-5]
+// [chain.Read] does. [CM-5.13, CM-5.11]
 func (s State) Apply(e chain.Signed) (next State, void error) {
 	old := s.data()
 	if e.Entry.N != old.next || e.Entry.Prev != old.tip {
@@ -369,7 +369,7 @@ func (s State) Check(e chain.Signed) error {
 }
 
 // Draft fills an entry on top of the state: mesh, place, predecessor, and the later
-// of now and the last entry's time. [CM-5]
+// of now and the last entry's time. [CM-5.14]
 func (s State) Draft(now int64, by keys.Public, body chain.Body) chain.Entry {
 	d := s.data()
 	return chain.Entry{Mesh: d.mesh, N: d.next, Prev: d.tip, By: by, Time: max(now, d.time), Body: body}

@@ -9,13 +9,13 @@ import (
 	"github.com/claudemesh/claudemesh-go/signed"
 )
 
-// Encode gives the JSON of a message, after [Message.Check]. [CM-4]
+// Encode gives the JSON of a message, after [Message.Check]. [CM-4.9]
 func (m *Message) Encode() ([]byte, error) {
 	return m.appendTo(make([]byte, 0, m.sizeBound()))
 }
 
 // DecodeMessage reads the JSON of a message strictly, save that unknown names are
-// ignored, and calls [Message.Check]. [CM-4]
+// ignored, and calls [Message.Check]. [CM-4.9]
 func DecodeMessage(data []byte) (Message, error) {
 	var m Message
 	if len(data) > MaxMessage {

@@ -11,7 +11,7 @@ import (
 	"github.com/claudemesh/claudemesh-go/signed"
 )
 
-// Limits of what stands sealed beside a card, in bytes of UTF-8. [CM-10]
+// Limits of what stands sealed beside a card, in bytes of UTF-8. [CM-10.4]
 const (
 	// MaxName is the size of a display name.
 	MaxName = 128
@@ -21,7 +21,7 @@ const (
 
 // Content is something sealed once for several recipients, and the key that opens
 // it: a box for one more recipient can be added as long as it is kept. It prints
-// redacted. [CM-4]
+// redacted. [CM-4.18]
 type Content struct {
 	// Sealed is what all recipients get.
 	Sealed []byte
@@ -80,7 +80,7 @@ func (c *Content) LogValue() slog.Value { return slog.StringValue(c.String()) }
 const extrasKind = "extras"
 
 // Extras is what a peer or one of its sessions says about itself to the members
-// only, beside its card. [CM-4]
+// only, beside its card. [CM-4.41]
 type Extras struct {
 	// Mesh and From are checked on opening.
 	Mesh keys.MeshID `json:"mesh"`
@@ -117,7 +117,7 @@ func (e *Extras) check() error {
 }
 
 // SealExtras seals extras once; [Content.Box] gives each member its box. rand gives
-// 56 bytes. [CM-4]
+// 56 bytes. [CM-4.41]
 func SealExtras(rand io.Reader, e Extras) (*Content, error) {
 	if err := e.check(); err != nil {
 		return nil, err
@@ -133,7 +133,7 @@ func SealExtras(rand io.Reader, e Extras) (*Content, error) {
 }
 
 // OpenExtras opens the extras that pair.Other sealed, with one's own box. It fails
-// with [ErrMalformed], [ErrOpen], [ErrTooLarge], [ErrSender] or [ErrMesh]. [CM-4]
+// with [ErrMalformed], [ErrOpen], [ErrTooLarge], [ErrSender] or [ErrMesh]. [CM-4.42]
 func OpenExtras(pair *Pair, box, sealed []byte, mesh keys.MeshID) (Extras, error) {
 	key, err := pair.key()
 	if err != nil {

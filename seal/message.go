@@ -8,7 +8,7 @@ import (
 	"github.com/claudemesh/claudemesh-go/signed"
 )
 
-// Limits of this package. [CM-10]
+// Limits of this package. [CM-10.4]
 const (
 	// MaxBody is the size of a body in bytes of UTF-8: 1 MiB.
 	MaxBody = 1 << 20
@@ -42,13 +42,13 @@ const (
 	MaxWhy = 32
 )
 
-// maxInteger is the largest number in JSON. [CM-1]
+// maxInteger is the largest number in JSON. [CM-1.9]
 const maxInteger = 1<<53 - 1
 
 // Kind is what a message is.
 type Kind string
 
-// The kinds of messages.
+// The kinds of messages. [CM-4.10]
 const (
 	// KindMessage is a plain message.
 	KindMessage Kind = "message"
@@ -99,7 +99,7 @@ func (p Priority) Known() bool {
 	return p == PriorityNow || p == PriorityNext || p == PriorityLow
 }
 
-// Audience is for whom a message is, as its sender means it. [CM-4]
+// Audience is for whom a message is, as its sender means it. [CM-4.14]
 type Audience struct {
 	// Address is the address as it was typed, at most [MaxAddress] bytes; for
 	// people only. Empty where a program gave keys.
@@ -165,7 +165,7 @@ const (
 	StateRefused State = "refused"
 )
 
-// Receipt is what became of one message, as its recipient says.
+// Receipt is what became of one message, as its recipient says. [CM-4.34]
 type Receipt struct {
 	// ID is the message.
 	ID keys.MessageID `json:"id"`
@@ -195,7 +195,7 @@ func (r Receipt) check() error {
 	return nil
 }
 
-// Roster is the content of a message of kind roster. [CM-5]
+// Roster is the content of a message of kind roster. [CM-4.38]
 type Roster struct {
 	// Ask asks for the entries from number From on.
 	Ask bool `json:"ask,omitempty"`
@@ -209,7 +209,7 @@ type Roster struct {
 
 // Message is a message as it is before sealing and after opening. Everything in it
 // is its sender's word, and nobody else's: recipients use this priority, time and
-// expiry, not the frame's. [CM-4]
+// expiry, not the frame's. [CM-4.16]
 type Message struct {
 	// ID is the message's id, made by the sender.
 	ID keys.MessageID `json:"id"`
@@ -260,7 +260,7 @@ type Message struct {
 }
 
 // Check tests the rules that hold for every message, before sealing and after
-// opening. It fails with [ErrMalformed], [ErrTooLarge] or [ErrUnknownKind]. [CM-4]
+// opening. It fails with [ErrMalformed], [ErrTooLarge] or [ErrUnknownKind]. [CM-4.9, CM-4.10]
 func (m *Message) Check() error {
 	switch {
 	case !m.Kind.Known():
@@ -323,7 +323,7 @@ func (m *Message) checkContent() error {
 	return nil
 }
 
-// oneLine tells whether text is valid UTF-8 without control characters and line ends.
+// oneLine tells whether text is valid UTF-8 without control characters and line ends. [CM-4.12]
 func oneLine(text string) bool {
 	return utf8.ValidString(text) && strings.IndexFunc(text, func(r rune) bool {
 		return r < ' ' || 0x7f <= r && r < 0xa0 || r == '\u2028' || r == '\u2029'

@@ -12,7 +12,7 @@ import (
 var errNoPair = errors.New("seal: no pair")
 
 // Expect is what the caller knows of a message before it is opened: its mesh, and
-// what the frame says. What is inside must agree. [CM-4]
+// what the frame says. What is inside must agree. [CM-4.28, CM-4.29, CM-4.30, CM-4.31]
 type Expect struct {
 	// Mesh is the mesh in which the message came.
 	Mesh keys.MeshID
@@ -27,7 +27,7 @@ type Expect struct {
 
 // SealDirect seals a message for the one key of its audience, which is pair.Other.
 // The message is not signed inside: its recipient knows who wrote it, and can prove
-// it to nobody. rand gives 24 bytes. [CM-4]
+// it to nobody. rand gives 24 bytes. [CM-4.17]
 func SealDirect(rand io.Reader, pair *Pair, m *Message) ([]byte, error) {
 	return sealDirect(rand, pair, m, false)
 }
@@ -64,7 +64,7 @@ func sealDirect(rand io.Reader, pair *Pair, m *Message, sign bool) ([]byte, erro
 // OpenDirect opens a message that pair.Other sealed for pair.Own, and checks it
 // against what is expected. It fails with [ErrMalformed], [ErrOpen],
 // [ErrUnknownKind], [ErrSignature], [ErrTooLarge], or an error that wraps
-// [ErrMismatch]. [CM-4]
+// [ErrMismatch]. [CM-4.23, CM-4.25, CM-4.27]
 func OpenDirect(pair *Pair, box []byte, expect Expect) (Message, error) {
 	key, err := pair.key()
 	if err != nil {
@@ -90,7 +90,7 @@ func OpenDirect(pair *Pair, box []byte, expect Expect) (Message, error) {
 
 // SealGroup seals a message for the keys of its audience, two or more: sealed is for
 // all of them, boxes[i] for pairs[i].Other. pairs has one for each key, in any order,
-// all of one sender. rand gives 56 bytes and 24 for each pair. [CM-4]
+// all of one sender. rand gives 56 bytes and 24 for each pair. [CM-4.18]
 func SealGroup(rand io.Reader, pairs []*Pair, m *Message) (sealed []byte, boxes [][]byte, err error) {
 	if err := checkGroup(pairs, m); err != nil {
 		return nil, nil, err
@@ -145,7 +145,7 @@ func checkGroup(pairs []*Pair, m *Message) error {
 }
 
 // OpenGroup opens a message that pair.Other sealed for several, with one's own box,
-// and checks it against what is expected. It fails as [OpenDirect] does. [CM-4]
+// and checks it against what is expected. It fails as [OpenDirect] does. [CM-4.20, CM-4.27]
 func OpenGroup(pair *Pair, box, sealed []byte, expect Expect) (Message, error) {
 	key, err := pair.key()
 	if err != nil {

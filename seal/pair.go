@@ -11,7 +11,7 @@ import (
 // Pair is one's own key and another peer's, with the key that they share. It is made
 // once and kept: that costs two scalar multiplications and the check of the other
 // key, a box under it about a microsecond. It may be used by several goroutines at
-// once, but not beside [Pair.Wipe]. It prints redacted. [CM-4]
+// once, but not beside [Pair.Wipe]. It prints redacted. [CM-4.1]
 type Pair struct {
 	own    keys.Public
 	other  keys.Public

@@ -15,7 +15,7 @@ const paddedMin = 256
 // paddedSize is the size to which a plaintext of size bytes is filled: paddedMin,
 // and from there Padmé: of a number with E+1 bits only the upper log2(E)+1 may be
 // set beside the first. It tells at most log log of the size, and adds 12 % at most.
-// [CM-4]
+// [CM-4.6]
 func paddedSize(size int) int {
 	if size <= paddedMin {
 		return paddedMin
@@ -32,7 +32,7 @@ const plainHead = 1 + 4
 
 // finishPlain makes the plaintext out of a buffer with plainHead bytes and the data:
 // length(4, big-endian) || data || signed(1) || signature if signed || zeros, and one
-// byte before all that for the use of a box. sig nil means unsigned. [CM-4]
+// byte before all that for the use of a box. sig nil means unsigned. [CM-4.5]
 func finishPlain(buffer, sig []byte) []byte {
 	binary.BigEndian.PutUint32(buffer[1:], uint32(len(buffer)-plainHead))
 	if sig == nil {
@@ -63,7 +63,7 @@ func encodePlain(m *Message, signer keys.Signer) ([]byte, error) {
 }
 
 // splitPlain takes a plaintext apart. A message has one plaintext: other padding is
-// refused. sig is nil for an unsigned one.
+// refused. sig is nil for an unsigned one. [CM-4.7]
 func splitPlain(plain []byte) (data, sig []byte, err error) {
 	if len(plain) < paddedMin {
 		return nil, nil, malformed("plaintext of %d bytes", len(plain))
@@ -95,7 +95,7 @@ func splitPlain(plain []byte) (data, sig []byte, err error) {
 	return data, sig, nil
 }
 
-// decodePlain reads a plaintext that was sealed by the key from.
+// decodePlain reads a plaintext that was sealed by the key from. [CM-4.25, CM-4.8]
 func decodePlain(plain []byte, from keys.Public) (Message, error) {
 	data, sig, err := splitPlain(plain)
 	if err != nil {

@@ -23,7 +23,7 @@ const (
 	commitSize = sha256.Size
 
 	// kxStatic is the key exchange between the peers' long-lived keys. 2 and 3 are
-	// reserved for forward secrecy. [CM-4]
+	// reserved for forward secrecy. [CM-4.3]
 	kxStatic = 1
 
 	// The uses of a box, the first byte of its plaintext. A box made for one use
@@ -42,7 +42,7 @@ const (
 )
 
 // precompute derives the key that two peers share, as crypto_box_beforenm does:
-// HSalsa20 of X25519(own, other) under a zero nonce.
+// HSalsa20 of X25519(own, other) under a zero nonce. [CM-4.1]
 //
 // Safe because: other.Curve refuses, by [keys.Public.Check], every key that is not
 // the canonical encoding of a point of the prime-order group, so nobody but the two
@@ -75,7 +75,7 @@ func precompute(own keys.PeerPrivate, other keys.Public) (*[keySize]byte, error)
 	return shared, nil
 }
 
-// sealBox gives kx(1) || nonce(24) || crypto_box_easy(use(1) || payload).
+// sealBox gives kx(1) || nonce(24) || crypto_box_easy(use(1) || payload). [CM-4.2]
 //
 // Safe because: the nonce is random, and 24 bytes are enough for 2^80 boxes under one
 // key before a collision becomes likely; nothing counts, so nothing can be restored
@@ -93,7 +93,7 @@ func sealBox(rand io.Reader, key *[keySize]byte, plain []byte) ([]byte, error) {
 	return secretbox.Seal(box, plain, (*[nonceSize]byte)(box[1:]), key), nil
 }
 
-// openBox opens what sealBox made for this use.
+// openBox opens what sealBox made for this use. [CM-4.3, CM-4.4]
 func openBox(key *[keySize]byte, use byte, box []byte) ([]byte, error) {
 	if len(box) < boxOverhead || box[0] != kxStatic {
 		return nil, malformed("box of %d bytes or an unknown kx", len(box))
@@ -109,10 +109,10 @@ func openBox(key *[keySize]byte, use byte, box []byte) ([]byte, error) {
 	return plain[1:], nil
 }
 
-// commit is SHA-256("claudemesh/v1/commit" || 0x00 || K).
+// commit is SHA-256("claudemesh/v1/commit" || 0x00 || K). [CM-4.19]
 func commit(key *[keySize]byte) signed.Hash { return signed.HashOf(signed.DomainCommit, key[:]) }
 
-// sealContent gives commit(32) || nonce(24) || crypto_secretbox_easy(plain) under K.
+// sealContent gives commit(32) || nonce(24) || crypto_secretbox_easy(plain) under K. [CM-4.18]
 //
 // Safe because: K is random and used once. secretbox alone does not commit to its
 // key: one ciphertext can be built that opens to two texts under two keys, so that
@@ -144,7 +144,7 @@ func sealContentKey(rand io.Reader, pair, key *[keySize]byte, hash signed.Hash) 
 }
 
 // openContent opens what sealContent made, with the recipient's own box. The hash is
-// checked first, then the commitment, both before anything is decrypted.
+// checked first, then the commitment, both before anything is decrypted. [CM-4.20]
 func openContent(pair *[keySize]byte, box, sealed []byte) ([]byte, error) {
 	if len(sealed) < sealedOverhead {
 		return nil, malformed("sealed has %d bytes", len(sealed))
@@ -175,7 +175,7 @@ func openContent(pair *[keySize]byte, box, sealed []byte) ([]byte, error) {
 }
 
 // HashSealed is the SHA-256 of what was sealed: the box of a direct message, the
-// sealed content of one for several. Receipts name it. [CM-4]
+// sealed content of one for several. Receipts name it. [CM-4.22]
 func HashSealed(sealed []byte) signed.Hash { return sha256.Sum256(sealed) }
 
 // random fills value with random bytes.

@@ -1,5 +1,5 @@
 // Package signed is what is signed in claudemesh: a domain, the exact bytes, and one
-// or more signatures beside them. [CM-3]
+// or more signatures beside them. [CM-3.1]
 //
 // A signed object travels as the bytes that were signed; nobody serialises anything
 // again to verify it. In a frame or a file it is {"signed": …, "sig": …}, both in

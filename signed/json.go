@@ -9,23 +9,23 @@ import (
 	"unicode/utf8"
 )
 
-// MaxDepth is how deep objects and arrays may nest, the outermost counted.
+// MaxDepth is how deep objects and arrays may nest, the outermost counted. [CM-1.11]
 const MaxDepth = 16
 
 // maxInteger is 2^53: integers are below it in size, so that every language holds
-// them exactly. [CM-1]
+// them exactly. [CM-1.9]
 const maxInteger = 1 << 53
 
 // Decode reads one JSON value into v, strictly: names exactly as v's fields have
 // them, none twice (nor twice but for case), none unknown, no null, no number but
 // integers of size below 2^53, valid UTF-8 without lone surrogates, nothing after
 // the value, and at most [MaxDepth] deep. A name may be missing: v's owner checks
-// what it needs. On an error, which wraps [ErrForm], v may be partly written. [CM-3]
+// what it needs. On an error, which wraps [ErrForm], v may be partly written. [CM-3.7]
 func Decode(data []byte, v any) error { return decode(data, v, false) }
 
 // DecodeOpen is Decode for messages and plain frames: unknown names are allowed and
 // ignored (unless they differ from a known one in case only), and a known name with
-// null counts as missing. [CM-1]
+// null counts as missing. [CM-1.13]
 func DecodeOpen(data []byte, v any) error { return decode(data, v, true) }
 
 func decode(data []byte, v any, open bool) error {
@@ -61,7 +61,7 @@ func Encode(v any) ([]byte, error) {
 }
 
 // check scans data once against the rules of Decode. target is what the value is
-// decoded into, nil where nothing is known about it.
+// decoded into, nil where nothing is known about it. [CM-1.7]
 func check(data []byte, target reflect.Type, open bool) error {
 	if !utf8.Valid(data) {
 		return fmt.Errorf("%w: not UTF-8", ErrForm)
@@ -206,7 +206,7 @@ type names struct {
 	many map[string]struct{}
 }
 
-// add tells whether the name was not there before.
+// add tells whether the name was not there before. [CM-1.8]
 func (n *names) add(name string) bool {
 	const few = 24
 	if n.many == nil {

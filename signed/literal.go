@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// number scans an integer in its one form: no fraction, no exponent, no -0.
+// number scans an integer in its one form: no fraction, no exponent, no -0. [CM-1.9]
 func (s *scanner) number() error {
 	negative := s.peek() == '-'
 	if negative {
@@ -36,7 +36,7 @@ func (s *scanner) number() error {
 }
 
 // text scans a string and, if build is set, gives what it means. data is known to be
-// UTF-8.
+// UTF-8. [CM-1.10]
 func (s *scanner) text(build bool) ([]byte, error) {
 	s.pos++ // the quote
 	start := s.pos

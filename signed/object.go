@@ -11,7 +11,7 @@ import (
 )
 
 // Domain says for what a signature or a hash is made. One made for one use is
-// worthless for every other. [CM-3]
+// worthless for every other. [CM-3.2]
 type Domain string
 
 // The domains of signatures.
@@ -48,7 +48,7 @@ var ErrForm = errors.New("signed: malformed")
 // strictBase64 refuses set bits after the end.
 var strictBase64 = base64.RawURLEncoding.Strict()
 
-// Bytes are bytes whose JSON form is unpadded base64url. [CM-1]
+// Bytes are bytes whose JSON form is unpadded base64url. [CM-1.4]
 type Bytes []byte
 
 // MarshalText gives the wire form.
@@ -67,7 +67,7 @@ func (b *Bytes) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Object is a signed object as it travels. [CM-3]
+// Object is a signed object as it travels. [CM-3.1]
 type Object struct {
 	// Bytes is exactly what was signed, without the domain.
 	Bytes []byte
@@ -113,7 +113,7 @@ func Sign(d Domain, content []byte, signers ...keys.Signer) Object {
 
 // Verify checks that exactly the given keys signed, in this order. It fails with
 // [keys.ErrSignature], with the reason why a key is refused, or with [ErrForm] when
-// no key is given.
+// no key is given. [CM-3.3]
 func (o Object) Verify(d Domain, by ...keys.Public) error {
 	if len(by) == 0 {
 		return fmt.Errorf("%w: nobody to verify by", ErrForm)
@@ -143,7 +143,7 @@ func preimage(d Domain, content []byte) []byte {
 type Hash [32]byte
 
 // HashOf is SHA-256(domain || 0x00 || parts…). The parts are joined as they are: all
-// but one have a fixed size. [CM-3]
+// but one have a fixed size. [CM-3.6]
 func HashOf(d Domain, parts ...[]byte) Hash {
 	hash := sha256.New()
 	hash.Write([]byte(d))
@@ -184,7 +184,7 @@ func (h *ShortHash) UnmarshalText(text []byte) error { return unmarshalExact(h[:
 // IsZero tells whether there is no hash.
 func (h ShortHash) IsZero() bool { return h == ShortHash{} }
 
-// At is a place in a chain: what its holder had when it spoke. [CM-5]
+// At is a place in a chain: what its holder had when it spoke. [CM-5.19]
 type At struct {
 	// N is the entry's number; genesis has 0.
 	N uint64 `json:"n"`

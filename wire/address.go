@@ -1,6 +1,6 @@
 package wire
 
-// AddressKind says which form an address has [CM-1].
+// AddressKind says which form an address has [CM-2.16].
 type AddressKind uint8
 
 // Forms of an address.

@@ -6,7 +6,7 @@ import (
 )
 
 // b64 is the one text form of binary values: unpadded base64url, no trailing
-// bits [CM-1].
+// bits [CM-1.4].
 var b64 = base64.RawURLEncoding.Strict()
 
 var (

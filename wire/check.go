@@ -15,7 +15,7 @@ const (
 
 // check says whether a decoded frame's values are within its form: what is
 // required is there, lists and texts are within their limits. It is the same
-// for both roads into a frame.
+// for both roads into a frame. [CM-7.4]
 func check(f Frame, payload []byte) error {
 	switch f.(type) {
 	case *Send, *Deliver:

@@ -1,6 +1,6 @@
 package wire
 
-// CloseCode is the WebSocket status code of a closed connection [CM-10]. The
+// CloseCode is the WebSocket status code of a closed connection [CM-10.3]. The
 // number tells a client what to do: 4000 to 4099 come back, with growing
 // pauses; 4100 to 4199 do not come back, something has to change first. Of
 // the standard's own codes all mean come back.

@@ -60,7 +60,7 @@ func (d *Decoder) Decode(msg []byte, binary bool) (Frame, []byte, error) {
 	return d.decode(msg, binary)
 }
 
-// UnknownTypeError is ErrUnknownType with what the answer needs.
+// UnknownTypeError is ErrUnknownType with what the answer needs. [CM-7.6]
 type UnknownTypeError struct {
 	Type Type
 	ID   uint64 // the request's id, zero if it had none

@@ -3,7 +3,7 @@ package wire
 import "github.com/claudemesh/claudemesh-go/signed"
 
 // CreateRequest is the JSON body of POST [PathMeshes]: what makes a mesh, in
-// one batch [CM-7]. Where the broker wants a one-time token it comes in the
+// one batch [CM-9.12]. Where the broker wants a one-time token it comes in the
 // header "Authorization: Bearer …".
 type CreateRequest struct {
 	Entries []signed.Object `json:"entries"` // genesis, the owner's invite, the first peer's join

@@ -32,7 +32,7 @@ func appendFrame(dst []byte, f Frame, payload []byte) ([]byte, error) {
 }
 
 // split cuts a message into header and payload. The payload is nil for a text
-// message.
+// message. [CM-7.2, CM-7.5]
 func split(msg []byte, isBinary bool) (header, payload []byte, err error) {
 	if len(msg) > MaxFrame {
 		return nil, nil, fmt.Errorf("%w: frame of %d bytes", ErrTooLarge, len(msg))
@@ -76,7 +76,7 @@ func (d *Decoder) decode(msg []byte, isBinary bool) (Frame, []byte, error) {
 }
 
 // parse is the general parser: any JSON encoder's form of any frame, into
-// fresh memory.
+// fresh memory. [CM-7.3]
 func parse(header []byte) (Frame, error) {
 	// Every value but the first of its array or object follows a separator,
 	// so this bounds what decoding allocates.

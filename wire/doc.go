@@ -1,7 +1,7 @@
 // Package wire is what crosses the socket: frames, addresses, receipts, error
 // and close codes, limits, codec.
 //
-// One frame is one WebSocket message of subprotocol [Subprotocol] [CM-7]. A
+// One frame is one WebSocket message of subprotocol [Subprotocol] [CM-7.2]. A
 // frame is a JSON object whose field "type" names it. Without payload it is a
 // text message; with one it is a binary message:
 //

@@ -3,7 +3,7 @@ package wire
 import "fmt"
 
 // Class says what a message is to the broker: something for a person or an
-// agent, or a sealed receipt with a lane of its own [CM-8].
+// agent, or a sealed receipt with a lane of its own [CM-7.46].
 type Class uint8
 
 const (
@@ -11,7 +11,7 @@ const (
 	ClassReceipt              // "receipt": no number, no window, handed to any connection but ReceivesNone
 )
 
-// Priority says when the recipient's client shows a message [CM-8]. The
+// Priority says when the recipient's client shows a message [CM-8.24]. The
 // broker keeps one order for each.
 type Priority uint8
 
@@ -21,7 +21,7 @@ const (
 	PriorityLow                  // "low": when asked for
 )
 
-// State is what has become of a message for one recipient [CM-8]. An ack
+// State is what has become of a message for one recipient [CM-8.6, CM-8.9]. An ack
 // carries StateDelivered, StateQueued, StateRefused or StateExpired; the
 // others are the sender's own or come by sealed receipt.
 type State uint8
@@ -37,7 +37,7 @@ const (
 	StateExpired                // "expired": its time passed before it was taken
 )
 
-// Verdict is what a recipient says about messages handed to it [CM-8].
+// Verdict is what a recipient says about messages handed to it [CM-7.50, CM-8.19].
 type Verdict uint8
 
 const (
@@ -46,7 +46,7 @@ const (
 	VerdictRefused                 // "refused": never to be handed over again, see Why
 )
 
-// Receives says what a session takes from the broker [CM-7].
+// Receives says what a session takes from the broker [CM-7.19].
 type Receives uint8
 
 const (

@@ -1,7 +1,7 @@
 package wire
 
 // Code names what went wrong, in an error frame or the JSON body of an HTTP
-// answer [CM-10]. Unknown codes are kept as they are.
+// answer [CM-10.1]. Unknown codes are kept as they are.
 type Code string
 
 // Codes of errors. [Code.Info] says of each whether to retry, and the

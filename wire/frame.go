@@ -35,21 +35,21 @@ type Frame interface {
 	FrameType() Type
 }
 
-// Challenge is the broker's first frame on every connection.
+// Challenge is the broker's first frame on every connection. [CM-7.15]
 type Challenge struct {
 	Broker keys.Public `json:"broker"` // one that the chain or the link names, or the peer hangs up
 	Nonce  Nonce       `json:"nonce"`
 }
 
 // Hello answers the challenge. Signed holds a [HelloBody], signed by the key
-// it names as peer, domain hello.
+// it names as peer, domain hello. [CM-7.17]
 type Hello struct {
 	Signed signed.Bytes `json:"signed"`
 	Sig    signed.Bytes `json:"sig"`
 }
 
 // Welcome accepts a hello. Signed holds a [WelcomeBody], signed by the
-// broker's key, domain welcome. Only now does the peer send presence.
+// broker's key, domain welcome. Only now does the peer send presence. [CM-7.23, CM-7.26]
 type Welcome struct {
 	Signed    signed.Bytes  `json:"signed"`
 	Sig       signed.Bytes  `json:"sig"`
@@ -63,7 +63,7 @@ type Welcome struct {
 	Heartbeat int           `json:"heartbeat"`          // seconds between two signs of life
 }
 
-// Sync asks for entries from place From on. The answer is Entries.
+// Sync asks for entries from place From on. The answer is Entries. [CM-7.32]
 type Sync struct {
 	ID    uint64      `json:"id"`
 	Chain signed.Hash `json:"chain,omitzero"` // zero: the roster
@@ -73,7 +73,7 @@ type Sync struct {
 
 // Append asks the broker to order entries, signed on the head the peer holds.
 // The answer is Entries: appended, with the new head; or not, with what was
-// missing. Or Error.
+// missing. Or Error. [CM-7.34]
 type Append struct {
 	ID      uint64          `json:"id"`
 	Chain   signed.Hash     `json:"chain,omitzero"` // zero: the roster
@@ -82,19 +82,19 @@ type Append struct {
 
 // Entries carries a page of a chain and the head over it: the answer to Sync
 // and Append, and unasked (Re zero) to every connected peer when something
-// was appended.
+// was appended. [CM-7.33, CM-7.35]
 type Entries struct {
 	Re       uint64          `json:"re,omitempty"`
 	Chain    signed.Hash     `json:"chain,omitzero"` // zero: the roster
 	Appended bool            `json:"appended,omitempty"`
 	From     uint64          `json:"from"`
 	Entries  []signed.Object `json:"entries,omitempty"`
-	Head     signed.Object   `json:"head"`           // the chain's newest head, also beyond this page
+	Head     signed.Object   `json:"head"`           // at the last of Entries; without entries the chain's newest
 	More     bool            `json:"more,omitempty"` // another page follows this one's last entry
 }
 
 // Send hands a message to the broker. Its payload is a box for To, or, with
-// Recipients, a sealed message whose content key is in the recipients' boxes.
+// Recipients, a sealed message whose content key is in the recipients' boxes. [CM-7.46]
 type Send struct {
 	ID         keys.MessageID `json:"id"` // made by the sender; the idempotency key
 	Class      Class          `json:"class"`
@@ -114,7 +114,7 @@ type Recipient struct {
 }
 
 // Ack says what became of messages of this connection's peer for one
-// recipient; said again when it changes.
+// recipient; said again when it changes. [CM-7.48]
 type Ack struct {
 	State State            `json:"state"` // delivered, queued, refused or expired
 	Why   Why              `json:"why,omitempty"`
@@ -122,7 +122,7 @@ type Ack struct {
 	IDs   []keys.MessageID `json:"ids"` // at least one, MaxIDs at most
 }
 
-// Deliver hands a message to a recipient. Its payload is what was sent.
+// Deliver hands a message to a recipient. Its payload is what was sent. [CM-7.49]
 type Deliver struct {
 	ID       keys.MessageID `json:"id"`
 	Class    Class          `json:"class"`
@@ -136,7 +136,7 @@ type Deliver struct {
 	Claim    bool           `json:"claim,omitempty"` // to be claimed before it is shown
 }
 
-// Receipt says what the recipient did with messages of one sender.
+// Receipt says what the recipient did with messages of one sender. [CM-7.50]
 type Receipt struct {
 	State Verdict          `json:"state"`
 	Why   Why              `json:"why,omitempty"`
@@ -144,7 +144,7 @@ type Receipt struct {
 	IDs   []keys.MessageID `json:"ids"` // at least one, MaxIDs at most
 }
 
-// Grant answers claims: this device shows the messages, or another has.
+// Grant answers claims: this device shows the messages, or another has. [CM-7.51]
 type Grant struct {
 	Granted bool             `json:"granted"` // false: taken by another device
 	From    keys.Public      `json:"from"`
@@ -152,13 +152,13 @@ type Grant struct {
 }
 
 // Subscribe asks for the presence of everyone: pages of Presence with Re,
-// then changes.
+// then changes. [CM-7.37]
 type Subscribe struct {
 	ID uint64 `json:"id"`
 }
 
 // Trace asks what the broker knows of a message of one's own (ID, Message),
-// and answers it (Re, Message, States).
+// and answers it (Re, Message, States). [CM-7.38]
 type Trace struct {
 	ID      uint64         `json:"id,omitempty"`
 	Re      uint64         `json:"re,omitempty"`
@@ -174,7 +174,7 @@ type TraceState struct {
 	Time  int64       `json:"time"` // since when, Unix ms
 }
 
-// Ping is a heartbeat where WebSocket pings cannot be seen.
+// Ping is a heartbeat where WebSocket pings cannot be seen. [CM-7.14]
 type Ping struct {
 	N uint64 `json:"n"`
 }
@@ -185,13 +185,13 @@ type Pong struct {
 }
 
 // Drain says that the broker goes away: reconnect after a random part of
-// Within milliseconds.
+// Within milliseconds. [CM-7.39]
 type Drain struct {
 	Within int64 `json:"within"`
 }
 
 // Error says what went wrong with a request (Re), with messages (IDs) or with
-// the connection.
+// the connection. [CM-7.31]
 type Error struct {
 	Code       Code             `json:"code"`
 	Message    string           `json:"message"` // one sentence for people

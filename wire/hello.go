@@ -7,7 +7,7 @@ import (
 	"github.com/claudemesh/claudemesh-go/signed"
 )
 
-// HelloBody is what a hello signs [CM-7].
+// HelloBody is what a hello signs [CM-7.18].
 type HelloBody struct {
 	Mesh     keys.MeshID    `json:"mesh"`
 	Peer     keys.Public    `json:"peer"`    // peer's key; or invite key (to join), owner's or recovery key (sync and append)
@@ -22,7 +22,7 @@ type HelloBody struct {
 	Broker   keys.Public    `json:"broker"` // the challenge's
 }
 
-// WelcomeBody is what a welcome signs [CM-7].
+// WelcomeBody is what a welcome signs [CM-7.24].
 type WelcomeBody struct {
 	Hello signed.Hash `json:"hello"` // of the hello's signed bytes, domain hello
 	Head  signed.Hash `json:"head"`  // of the head's signed bytes, domain head

@@ -1,6 +1,6 @@
 package wire
 
-// Limits of the protocol [CM-10]. Sizes are bytes, times milliseconds. Checked
+// Limits of the protocol [CM-10.4]. Sizes are bytes, times milliseconds. Checked
 // before anything is allocated for what they bound.
 const (
 	MaxBody             = 1 << 20    // text of a message before sealing
@@ -50,7 +50,7 @@ const (
 	day                 = 24 * 3_600_000
 )
 
-// Names on the HTTP side of a broker [CM-7].
+// Names on the HTTP side of a broker [CM-7.1].
 const (
 	Subprotocol = "claudemesh.v1" // WebSocket subprotocol; both ends refuse to go on without it
 	PathSocket  = "/v1"           // WebSocket endpoint

@@ -9,7 +9,7 @@ import (
 
 // Presence tells of oneself (to the broker: Card … Client, each only when it
 // changed) and of others (to the peer: Peers, More, Re). PID, CWD, Host and
-// Client are unsigned metadata for the broker's operator and reach no peer.
+// Client are unsigned metadata for the broker's operator and reach no peer. [CM-7.40, CM-7.41]
 type Presence struct {
 	Cards  []signed.Object `json:"cards,omitempty"`  // own cards, the peer's and the session's
 	Extras *Extras         `json:"extras,omitempty"` // beside the session's card
@@ -43,7 +43,7 @@ type SessionPresence struct {
 }
 
 // Extras is what a card says to members only, sealed as to several
-// recipients: summary, display name.
+// recipients: summary, display name. [CM-4.43]
 type Extras struct {
 	Scheme int          `json:"scheme"`          // 1: sealed as to several recipients
 	Sealed signed.Bytes `json:"sealed"`          // MaxExtras at most
@@ -51,7 +51,7 @@ type Extras struct {
 	Box    signed.Bytes `json:"box,omitempty"`   // to a peer: the reader's own
 }
 
-// CardBody is what a card signs, domain card [CM-7]. A card with Session is
+// CardBody is what a card signs, domain card [CM-7.42]. A card with Session is
 // the session's and carries Label and Status; one without is the peer's and
 // carries Tags and Keys. A higher counter replaces.
 type CardBody struct {

@@ -1,7 +1,7 @@
 package wire
 
 // Why says why a message was refused or went, in an ack, a receipt or a trace
-// [CM-10]. An unknown code is kept as it is: a newer broker or peer may say
+// [CM-10.2]. An unknown code is kept as it is: a newer broker or peer may say
 // more.
 type Why string
 
