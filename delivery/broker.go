@@ -59,11 +59,12 @@ type messageKey struct {
 	id   keys.MessageID
 }
 
-// saving is an EffectSave or EffectClaim that was not answered.
+// saving is something asked of the store that was not answered.
 type saving struct {
 	seq   uint64
-	item  *item
+	item  *item      // EffectSave, EffectClaim
 	claim *connState // EffectClaim: who claims
+	page  *Fetch     // fetched anew once what came of the page before is gone
 }
 
 const (

@@ -349,7 +349,7 @@ func (b *Broker) fetchedMessage(f *Fetch, rows []*Row) {
 			b.lose(it)
 			continue
 		}
-		b.emit(Effect{Kind: EffectDrop, Peer: row.To, Lane: row.Lane, N: row.N})
+		b.drop(row)
 		if p := b.peer(row.To); p.waiting > 0 {
 			p.waiting--
 			b.waiting--

@@ -87,6 +87,14 @@ func (b *Broker) emitSave(it *item) {
 	b.emit(Effect{Kind: EffectSave, Seq: b.seq, Row: it.row})
 }
 
+// nextPage asks for the next page of a fetch whose rows are being deleted, once
+// they are: the last effect, which deletes one of them, is waited for.
+func (b *Broker) nextPage(f *Fetch) {
+	b.seq++
+	b.effects[len(b.effects)-1].Seq = b.seq
+	b.saving = append(b.saving, saving{seq: b.seq, page: f})
+}
+
 // next takes the first of what was asked for, if it is up to seq.
 func (b *Broker) next(seq uint64) (saving, bool) {
 	if b.head == len(b.saving) || b.saving[b.head].seq > seq {
@@ -123,6 +131,10 @@ func (b *Broker) Committed(now int64, seq uint64, claims []ClaimResult) {
 		s, ok := b.next(seq)
 		if !ok {
 			break
+		}
+		if s.page != nil {
+			b.emit(Effect{Kind: EffectFetch, Fetch: s.page})
+			continue
 		}
 		if s.claim != nil {
 			for len(claims) > 0 && claims[0].Seq < s.seq {
@@ -170,6 +182,10 @@ func (b *Broker) CommitFailed(now int64, seq uint64) {
 		if !ok {
 			break
 		}
+		if s.page != nil {
+			b.fetchLater(s.page)
+			continue
+		}
 		if s.claim != nil {
 			closing = append(closing, s.claim)
 			continue
@@ -197,7 +213,7 @@ func (b *Broker) CommitFailed(now int64, seq uint64) {
 func (b *Broker) giveUp(c *connState) {
 	for i := b.head; i < len(b.saving); i++ {
 		s := b.saving[i]
-		if it := s.item; s.claim == nil && it.m.conn == c && it.disk == diskSaving && it.seq == s.seq {
+		if it := s.item; it != nil && s.claim == nil && it.m.conn == c && it.disk == diskSaving && it.seq == s.seq {
 			it.disk = diskFailed
 			b.emit(Effect{Kind: EffectDrop, Peer: it.to.key, Lane: it.lane, N: it.n})
 			b.abandon(it)

@@ -80,8 +80,8 @@ type Effect struct {
 // FetchKind says what a [Fetch] reads.
 type FetchKind uint8
 
-// Kinds of fetches. All of them see every write that was asked for before
-// them.
+// Kinds of fetches. What was committed when a fetch is asked for is seen by it;
+// what is being committed or gathered may be, or not.
 const (
 	// FetchLane: rows To, Lane, number From and above, lowest first, up to
 	// Limit rows and Bytes (one row at least). With Sender: only its rows. With

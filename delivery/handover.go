@@ -24,7 +24,7 @@ func (b *Broker) pump(q *queue) {
 		b.pumpOne(q)
 		return
 	}
-	for q.first != nil && q.first.n < q.from {
+	for q.first != nil && q.first.n < q.from && !q.to.revoked {
 		it := q.first
 		if it.m.expires <= b.now {
 			b.end(it, wire.StateExpired, wire.WhyNone)
@@ -153,7 +153,7 @@ func (b *Broker) Fetched(now int64, f *Fetch, rows []*Row, more bool) {
 	case FetchLane:
 		b.fetchedLane(f.queue, rows, more && len(rows) > 0)
 	case FetchExpired:
-		b.fetchedExpired(rows, more && len(rows) > 0)
+		b.fetchedExpired(f, rows, more && len(rows) > 0)
 	case FetchPeer:
 		b.fetchedPeer(f, rows, more && len(rows) > 0)
 	case FetchMessage:
@@ -178,7 +178,7 @@ func (b *Broker) fetchedLane(q *queue, rows []*Row, more bool) {
 	var at *item
 	for _, row := range rows {
 		if b.peer(row.From).revoked || q.to.revoked {
-			b.emit(Effect{Kind: EffectDrop, Peer: row.To, Lane: row.Lane, N: row.N})
+			b.drop(row)
 			continue
 		}
 		if it := b.revive(row); it != nil {
@@ -226,7 +226,7 @@ func (b *Broker) revive(row *Row) *item {
 	}
 	it := m.find(to)
 	if it != nil && it.place == placeDone {
-		b.emit(Effect{Kind: EffectDrop, Peer: row.To, Lane: row.Lane, N: row.N})
+		b.drop(row)
 		return nil
 	}
 	if it != nil && it.place != placeStored {
@@ -250,7 +250,7 @@ func (b *Broker) revive(row *Row) *item {
 		return nil
 	}
 	if m.winner != nil && m.winner != to {
-		b.emit(Effect{Kind: EffectDrop, Peer: row.To, Lane: row.Lane, N: row.N})
+		b.drop(row)
 		return nil
 	}
 	if it == nil {
@@ -293,6 +293,10 @@ func (b *Broker) recount(p *peerState) {
 // later.
 func (b *Broker) FetchFailed(now int64, f *Fetch) {
 	b.event(now)
+	b.fetchLater(f)
+}
+
+func (b *Broker) fetchLater(f *Fetch) {
 	b.retry = append(b.retry, f)
 	if b.retryAt == 0 {
 		b.retryAt = b.now + retryAfter

@@ -70,22 +70,27 @@ func (b *Broker) forgetOne() {
 
 // fetchedExpired drops rows whose time has passed and tells their senders. What
 // is out is its recipient's to refuse, unless it has to be claimed first.
-func (b *Broker) fetchedExpired(rows []*Row, more bool) {
+func (b *Broker) fetchedExpired(f *Fetch, rows []*Row, more bool) {
+	gone := false
 	for _, row := range rows {
-		if it := b.revive(row); it != nil {
-			b.endRow(it, wire.StateExpired, wire.WhyNone)
+		it := b.revive(row)
+		if it != nil {
+			it.place = placeWaiting // in no queue
+		} else if it = b.inMemory(row); it == nil || it.place == placeOut && (!it.m.one || it.m.winner != nil) {
 			continue
 		}
-		it := b.inMemory(row)
-		if it != nil && (it.place == placeWaiting || it.place == placeOut && it.m.one && it.m.winner == nil) {
+		if it.place != placeDone {
 			b.end(it, wire.StateExpired, wire.WhyNone)
 		}
+		b.drop(row)
+		gone = true
+	}
+	b.sweeping = more && gone
+	if b.sweeping {
+		f.Time = b.now
+		b.nextPage(f)
 	}
 	b.kickFreed()
-	b.sweeping = more
-	if more {
-		b.emit(Effect{Kind: EffectFetch, Fetch: &Fetch{Kind: FetchExpired, Time: b.now, Limit: b.page}})
-	}
 }
 
 // inMemory gives the item of a row that is in memory, or nil.
@@ -97,10 +102,9 @@ func (b *Broker) inMemory(row *Row) *item {
 	return m.find(b.peer(row.To))
 }
 
-// endRow ends an item that was just read and is in no queue.
-func (b *Broker) endRow(it *item, state wire.State, why wire.Why) {
-	it.place = placeWaiting
-	b.end(it, state, why)
+// drop has a row deleted that was read.
+func (b *Broker) drop(row *Row) {
+	b.emit(Effect{Kind: EffectDrop, Peer: row.To, Lane: row.Lane, N: row.N})
 }
 
 // Revoke drops what waits to and from a peer, tells the other ends, and closes
@@ -143,21 +147,22 @@ func (b *Broker) sentBy(p *peerState) []*message {
 // fetchedPeer drops rows to and from a peer that was revoked.
 func (b *Broker) fetchedPeer(f *Fetch, rows []*Row, more bool) {
 	for _, row := range rows {
-		to := b.peer(row.To)
-		if !to.revoked { // from a revoked peer: whatever is in memory goes too
-			if it := b.inMemory(row); it != nil && it.place != placeDone && it.place != placeOut {
-				b.lose(it)
-				continue
-			}
-			b.emit(Effect{Kind: EffectDrop, Peer: row.To, Lane: row.Lane, N: row.N})
-			continue
-		}
 		it := b.revive(row)
 		if it != nil {
-			b.endRow(it, wire.StateRefused, wire.WhyRevoked)
+			it.place = placeWaiting // in no queue
+		} else {
+			it = b.inMemory(row)
 		}
+		switch {
+		case it == nil || it.place == placeDone:
+		case it.to.revoked:
+			b.end(it, wire.StateRefused, wire.WhyRevoked)
+		case it.place != placeOut: // what is out is its recipient's to judge
+			b.lose(it)
+		}
+		b.drop(row)
 	}
 	if more {
-		b.emit(Effect{Kind: EffectFetch, Fetch: f})
+		b.nextPage(f)
 	}
 }

@@ -63,6 +63,7 @@ func (b *Broker) end(it *item, state wire.State, why wire.Why) {
 		m.left--
 		if state != wire.StateDelivered && m.left > 0 {
 			it.state, it.why = wire.StateUnknown, wire.WhyNone
+			b.tellOne(m)
 		} else {
 			b.tell(it, state, why)
 		}
@@ -149,13 +150,24 @@ func (b *Broker) tellQueued(it *item) {
 		}
 		return
 	}
+	b.tellOne(m)
+}
+
+// tellOne tells the sender of a message with One that the store has it, once it
+// has all that is left of it.
+func (b *Broker) tellOne(m *message) {
+	var any *item
 	for o := m.items; o != nil; o = o.sibling {
-		if o.place != placeDone && o.disk != diskSaved {
+		if o.place == placeDone {
+			continue
+		}
+		if o.disk != diskSaved {
 			return
 		}
+		any = o
 	}
-	if !m.acked {
-		b.tell(it, wire.StateQueued, wire.WhyNone)
+	if any != nil && !m.acked {
+		b.tell(any, wire.StateQueued, wire.WhyNone)
 	}
 }
 
@@ -214,6 +226,6 @@ func (b *Broker) FetchedOutcomes(now int64, f *Fetch, outcomes []Outcome, more b
 		b.emit(Effect{Kind: EffectDropOutcome, Outcome: o})
 	}
 	if more && len(outcomes) > 0 {
-		b.fetchOutcomes(p)
+		b.nextPage(f)
 	}
 }

@@ -16,17 +16,14 @@ type simBroker struct {
 	machine *Broker // nil: it is down
 	conns   map[Conn]*link
 	ops     []Effect  // not handed to the store yet
-	batches []simWork // handed to the store, and fetches, in order
+	batches []simWork // handed to the store; one at a time
+	fetches []*Fetch
 	revoked []keys.Public
 	again   bool  // ops of a failed batch wait to be tried again
 	retryAt int64 // when
 }
 
-// simWork is a batch, or a fetch that comes behind the batches before it.
-type simWork struct {
-	ops   []Effect
-	fetch *Fetch
-}
+type simWork struct{ ops []Effect }
 
 func (b *simBroker) start() {
 	b.w.trace("broker starts")
@@ -42,10 +39,10 @@ func (b *simBroker) start() {
 // batch that was under way is kept.
 func (b *simBroker) kill() {
 	b.w.trace("broker killed")
-	if len(b.batches) > 0 && b.batches[0].fetch == nil && b.w.chance(50) {
+	if len(b.batches) > 0 && b.w.chance(50) {
 		b.store.apply(b.batches[0].ops)
 	}
-	b.machine, b.ops, b.batches, b.again = nil, nil, nil, false
+	b.machine, b.ops, b.batches, b.fetches, b.again = nil, nil, nil, nil, false
 	for _, l := range slices.Clone(b.w.links) {
 		if l.atBroker {
 			l.brokerGone()
@@ -86,18 +83,22 @@ func (b *simBroker) work() bool {
 	}
 	if b.again && b.w.now >= b.retryAt {
 		b.again = false
-		b.submit(false)
+		b.submit()
+		return true
+	}
+	// Fetches are made by several goroutines, beside the store's writer.
+	if n := len(b.fetches); n > 0 && (len(b.batches) == 0 || b.w.chance(50)) {
+		i := b.w.rng.IntN(n)
+		f := b.fetches[i]
+		b.fetches = slices.Delete(b.fetches, i, i+1)
+		b.fetch(f)
 		return true
 	}
 	if len(b.batches) == 0 {
 		return false
 	}
 	job := b.batches[0]
-	b.batches = b.batches[1:]
-	if job.fetch != nil {
-		b.fetch(job.fetch)
-		return true
-	}
+	b.batches = nil
 	b.commit(job.ops)
 	return true
 }
@@ -153,9 +154,8 @@ func (b *simBroker) fetch(f *Fetch) {
 }
 
 // submit hands what was gathered to the store, when nothing is under way.
-func (b *simBroker) submit(now bool) {
-	busy := slices.ContainsFunc(b.batches, func(j simWork) bool { return j.fetch == nil })
-	if len(b.ops) == 0 || !now && (busy || b.again) {
+func (b *simBroker) submit() {
+	if len(b.ops) == 0 || len(b.batches) > 0 || b.again {
 		return
 	}
 	b.batches = append(b.batches, simWork{ops: b.ops})
@@ -192,17 +192,12 @@ func (b *simBroker) run() {
 				l.brokerGone()
 			}
 		case EffectFetch:
-			b.submit(!b.w.oneBatch)
-			if b.w.oneBatch && len(b.ops) > 0 { // behind what is under way
-				b.batches = append(b.batches, simWork{ops: b.ops})
-				b.ops = nil
-			}
-			b.batches = append(b.batches, simWork{fetch: e.Fetch})
+			b.fetches = append(b.fetches, e.Fetch)
 		default:
 			b.ops = append(b.ops, *e)
 		}
 	}
-	b.submit(false)
+	b.submit()
 }
 
 // receive takes a frame off a link.

@@ -32,7 +32,7 @@ func (w *world) delivering(e *Effect) {
 	if m.class == wire.ClassReceipt {
 		return
 	}
-	if rec.out != 0 && !m.one {
+	if rec.out != 0 && !m.one && !rec.arrived {
 		w.fail("m%d delivered to %v on conn %d while it is out there on %d", m.idx, d, e.Conn, rec.out)
 	}
 	rec.out = e.Conn
@@ -381,6 +381,7 @@ func (w *world) keptBack(m *simMsg) bool {
 		r := &m.to[i]
 		row := r.dev.rowOf(m)
 		switch {
+		case w.broker.store.claimed(m) && !w.broker.store.claimedBy(m, r.dev):
 		case r.dev.revoked, r.dev.policy[m.from.idx] != PolicyAccept:
 		case w.limit != 0 && row == nil: // there may have been no room for it
 		case row != nil && row.ahead(w.now):

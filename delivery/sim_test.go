@@ -24,7 +24,6 @@ type simConfig struct {
 	devices   int
 	users     int
 	sizes     int // payloads up to this many bytes
-	oneBatch  bool
 	clocks    bool
 	revoke    bool
 	shortLife bool // some messages expire within the schedule
@@ -151,7 +150,6 @@ func newConfig(seed uint64) simConfig {
 	}
 	c.gentle = !c.faults && rng.IntN(2) == 0
 	c.users = 1 + rng.IntN(c.devices)
-	c.oneBatch = rng.IntN(2) == 0
 	c.clocks = c.faults && rng.IntN(4) == 0
 	c.revoke = c.faults && rng.IntN(6) == 0
 	c.shortLife = rng.IntN(3) == 0
