@@ -13,7 +13,8 @@ type Batch struct {
 	Mesh keys.MeshID
 	// Ops are effects of the kinds Save, Claim, Drop, Trim, SaveOutcome,
 	// DropOutcome and Sweep, in the machine's order. The slice is the store's
-	// until the answer: the machine's own buffer must be copied.
+	// until the answer: the machine's own buffer must be copied. None is fine:
+	// such a batch is answered behind all before it.
 	Ops []delivery.Effect
 }
 
@@ -45,8 +46,8 @@ type Queue interface {
 	// Write is Submit, and waits. When ctx ends first its error is returned,
 	// and the batch may be kept or not.
 	Write(ctx context.Context, b Batch) ([]delivery.ClaimResult, error)
-	// Fetch reads rows or outcomes. It sees every batch that was submitted
-	// before, and waits for those.
+	// Fetch reads rows or outcomes. It sees what was answered before, and maybe
+	// what is under way.
 	Fetch(ctx context.Context, mesh keys.MeshID, f *delivery.Fetch) (Fetched, error)
 	// Backlog reads what waits in a mesh, without the messages themselves.
 	Backlog(ctx context.Context, mesh keys.MeshID) (Backlog, error)

@@ -11,61 +11,8 @@ import (
 	"github.com/claudemesh/claudemesh-go/wire"
 )
 
-// settle waits until the batches submitted before that matter to a fetch are
-// answered; f nil: all.
-func (s *sqliteStore) settle(ctx context.Context, f *delivery.Fetch) error {
-	q := &s.queue
-	q.mu.Lock()
-	idle := !matters(f, q.waiting) && !matters(f, q.now)
-	q.mu.Unlock()
-	if idle {
-		return nil
-	}
-	// A batch without ops is answered behind them. That an earlier one failed
-	// is told to whoever submitted it.
-	done := make(chan error, 1)
-	s.Submit(Batch{}, func(_ []delivery.ClaimResult, err error) { done <- err })
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// matters reports whether what batches do can show in a fetch. A long queue is
-// read page by page while what was read before is being deleted: that must not
-// wait for one another.
-func matters(f *delivery.Fetch, batches []*submit) bool {
-	if f == nil || f.Kind != delivery.FetchLane || f.Lane.One() {
-		return len(batches) > 0
-	}
-	for _, b := range batches {
-		for i := range b.Ops {
-			switch op := &b.Ops[i]; op.Kind {
-			case delivery.EffectSave:
-				if op.Row.To == f.To && op.Row.Lane == f.Lane && op.Row.N >= f.From {
-					return true
-				}
-			case delivery.EffectDrop:
-				if op.Peer == f.To && op.Lane == f.Lane && op.N >= f.From {
-					return true
-				}
-			case delivery.EffectTrim:
-				if op.Peer == f.To {
-					return true
-				}
-			}
-		}
-	}
-	return false
-}
-
 // Fetch is [Queue.Fetch].
 func (s *sqliteStore) Fetch(ctx context.Context, mesh keys.MeshID, f *delivery.Fetch) (Fetched, error) {
-	if err := s.settle(ctx, f); err != nil {
-		return Fetched{}, err
-	}
 	var out Fetched
 	err := s.view(ctx, func(t *tx) error {
 		out = Fetched{}
@@ -227,9 +174,6 @@ func (r *reads) outcomes(sender int64, key keys.Public) error {
 // Backlog is [Queue.Backlog].
 func (s *sqliteStore) Backlog(ctx context.Context, mesh keys.MeshID) (Backlog, error) {
 	var out Backlog
-	if err := s.settle(ctx, nil); err != nil {
-		return out, err
-	}
 	err := s.view(ctx, func(t *tx) error {
 		out = Backlog{}
 		n, err := t.mesh(mesh)

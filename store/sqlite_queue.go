@@ -126,9 +126,9 @@ func (s *sqliteStore) flushed(err error) {
 // next starts the next flush, if anything waits for it.
 func (s *sqliteStore) next() {
 	q := &s.queue
-	q.mu.Lock()
 	clear(q.now)
 	q.now = q.now[:0]
+	q.mu.Lock()
 	q.running = len(q.waiting) > 0
 	start := q.running
 	q.mu.Unlock()
@@ -177,7 +177,7 @@ func (t *tx) apply(batches []*submit) error {
 	w := writes{tx: t}
 	for _, b := range batches {
 		if len(b.Ops) == 0 {
-			continue
+			continue // it only marks a moment
 		}
 		mesh, err := t.mesh(b.Mesh)
 		if err != nil {

@@ -44,13 +44,13 @@ func testSubmitOrder(t *testing.T, open Open) {
 	}
 }
 
-func testFetchSeesSubmits(t *testing.T, open Open) {
+func testFetchSeesAnswered(t *testing.T, open Open) {
 	w := begin(t, open)
 	alice, bob := w.peer(), w.peer()
 	for n := uint64(1); n <= 50; n++ {
-		w.s.Submit(store.Batch{Mesh: w.mesh, Ops: save(w.direct(alice, bob, n))}, func([]delivery.ClaimResult, error) {})
+		w.write(save(w.direct(alice, bob, n))...)
 		if got := w.lane(bob, delivery.LaneNext); len(got) != int(n) {
-			t.Fatalf("%d rows after submit %d", len(got), n)
+			t.Fatalf("%d rows after batch %d was answered", len(got), n)
 		}
 	}
 }

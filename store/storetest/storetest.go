@@ -43,7 +43,7 @@ func Run(t *testing.T, open Open) {
 		"Left":              testLeft,
 		"Backlog":           testBacklog,
 		"SubmitOrder":       testSubmitOrder,
-		"FetchSeesSubmits":  testFetchSeesSubmits,
+		"FetchSeesAnswered": testFetchSeesAnswered,
 		"BadBatchAlone":     testBadBatchAlone,
 		"SubmitFromDone":    testSubmitFromDone,
 		"MeshesApart":       testMeshesApart,
