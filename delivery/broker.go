@@ -61,10 +61,11 @@ type messageKey struct {
 
 // saving is something asked of the store that was not answered.
 type saving struct {
-	seq   uint64
-	item  *item      // EffectSave, EffectClaim
-	claim *connState // EffectClaim: who claims
-	page  *Fetch     // fetched anew once what came of the page before is gone
+	seq     uint64
+	item    *item      // EffectSave, EffectClaim
+	claim   *connState // EffectClaim: who claims
+	outcome *Outcome   // EffectSaveOutcome
+	page    *Fetch     // fetched anew once what came of the page before is gone
 }
 
 const (
@@ -111,7 +112,7 @@ func NewBroker(now int64, o BrokerOptions) *Broker {
 		}
 	}
 	for _, key := range o.Outcomes {
-		b.peer(key).outcomes = 1
+		b.peer(key).outcomes = true
 	}
 	for _, key := range o.Revoked {
 		p := b.peer(key)

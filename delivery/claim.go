@@ -345,12 +345,13 @@ func (b *Broker) fetchedMessage(f *Fetch, rows []*Row) {
 		if row.To == f.To {
 			continue
 		}
-		if it := b.inMemory(row); it != nil && it.place != placeDone {
+		it := b.inMemory(row)
+		if it != nil && it.place != placeDone {
 			b.lose(it)
 			continue
 		}
 		b.drop(row)
-		if p := b.peer(row.To); p.waiting > 0 {
+		if p := b.peer(row.To); it == nil && p.waiting > 0 {
 			p.waiting--
 			b.waiting--
 		}

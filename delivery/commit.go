@@ -136,6 +136,10 @@ func (b *Broker) Committed(now int64, seq uint64, claims []ClaimResult) {
 			b.emit(Effect{Kind: EffectFetch, Fetch: s.page})
 			continue
 		}
+		if s.outcome != nil {
+			b.outcomeAnswered(s.outcome, true)
+			continue
+		}
 		if s.claim != nil {
 			for len(claims) > 0 && claims[0].Seq < s.seq {
 				claims = claims[1:]
@@ -184,6 +188,10 @@ func (b *Broker) CommitFailed(now int64, seq uint64) {
 		}
 		if s.page != nil {
 			b.fetchLater(s.page)
+			continue
+		}
+		if s.outcome != nil {
+			b.outcomeAnswered(s.outcome, false)
 			continue
 		}
 		if s.claim != nil {

@@ -31,7 +31,7 @@ func (b *Broker) Connect(now int64, c Connection) {
 	s := &connState{Connection: c, peer: p, active: b.now, fresh: p.outMsgs > 0}
 	b.conns[c.Conn] = s
 	p.conns = append(p.conns, s)
-	if p.outcomes > 0 {
+	if p.outcomes {
 		b.fetchOutcomes(p)
 	}
 	switch c.Receives {

@@ -229,6 +229,11 @@ func (b *Broker) revive(row *Row) *item {
 		b.drop(row)
 		return nil
 	}
+	if it != nil && it.asking { // here is the answer
+		it.asking, it.counted, it.place = false, true, placeStored
+		it.disk = diskSaved
+		b.tellQueued(it)
+	}
 	if it != nil && it.place != placeStored {
 		if it.n == row.N {
 			return nil

@@ -251,7 +251,7 @@ type peerState struct {
 	receipts map[*peerState]int // that wait, by sender
 	stored   int                // receipts that were in the store at the start
 	unsure   bool               // the store may have rows for it that are not known here
-	outcomes int                // outcomes that may be kept for it
+	outcomes bool               // outcomes may be kept for it
 	revoked  bool
 }
 

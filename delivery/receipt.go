@@ -201,13 +201,40 @@ func (b *Broker) tell(it *item, state wire.State, why wire.Why) {
 		b.ack(c, it, state, why)
 		return
 	}
-	m.from.outcomes++
-	b.emit(Effect{Kind: EffectSaveOutcome, Outcome: &Outcome{
-		To: m.from.key, ID: m.id, Recipient: it.to.key, State: state, Why: why, Time: b.now}})
+	o := &Outcome{To: m.from.key, ID: m.id, Recipient: it.to.key, State: state, Why: why, Time: b.now}
+	b.keepOutcome(o)
+}
+
+// keepOutcome has an outcome stored.
+func (b *Broker) keepOutcome(o *Outcome) {
+	b.peer(o.To).outcomes = true
+	b.seq++
+	b.saving = append(b.saving, saving{seq: b.seq, outcome: o})
+	b.emit(Effect{Kind: EffectSaveOutcome, Seq: b.seq, Outcome: o})
+}
+
+// outcomeAnswered is an outcome that the store has kept, or not. The sender may
+// have connected, and fetched, before that.
+func (b *Broker) outcomeAnswered(o *Outcome, kept bool) {
+	p := b.peer(o.To)
+	switch {
+	case len(p.conns) > 0:
+		b.tellOutcome(p.conns[len(p.conns)-1], o)
+	case kept:
+		p.outcomes = true
+	default:
+		b.keepOutcome(o)
+	}
+}
+
+func (b *Broker) tellOutcome(c *connState, o *Outcome) {
+	b.emit(Effect{Kind: EffectAck, Conn: c.Conn, Peer: o.Recipient, ID: o.ID, State: o.State, Why: o.Why})
+	b.emit(Effect{Kind: EffectDropOutcome, Outcome: o})
 }
 
 // fetchOutcomes asks for what a sender has not heard yet.
 func (b *Broker) fetchOutcomes(p *peerState) {
+	p.outcomes = false
 	b.emit(Effect{Kind: EffectFetch, Fetch: &Fetch{Kind: FetchOutcomes, To: p.key, Limit: b.page}})
 }
 
@@ -216,14 +243,12 @@ func (b *Broker) FetchedOutcomes(now int64, f *Fetch, outcomes []Outcome, more b
 	b.event(now)
 	p := b.peer(f.To)
 	if len(p.conns) == 0 {
-		return // next time
+		p.outcomes = true // next time
+		return
 	}
 	c := p.conns[len(p.conns)-1]
 	for i := range outcomes {
-		o := &outcomes[i]
-		p.outcomes = max(0, p.outcomes-1)
-		b.emit(Effect{Kind: EffectAck, Conn: c.Conn, Peer: o.Recipient, ID: o.ID, State: o.State, Why: o.Why})
-		b.emit(Effect{Kind: EffectDropOutcome, Outcome: o})
+		b.tellOutcome(c, &outcomes[i])
 	}
 	if more && len(outcomes) > 0 {
 		b.nextPage(f)

@@ -136,10 +136,10 @@ func (b *Broker) ask(it *item) {
 
 // answered goes on with a message that was asked for.
 func (b *Broker) answered(it *item, rows []*Row) {
-	it.asking = false
-	if it.place == placeDone {
+	if !it.asking || it.place == placeDone {
 		return
 	}
+	it.asking = false
 	for _, row := range rows {
 		if row.To == it.to.key {
 			q := &it.to.queues[it.lane]

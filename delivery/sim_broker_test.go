@@ -326,8 +326,10 @@ func (s *simStore) apply(ops []Effect) (claims []ClaimResult) {
 			s.trim(int(e.Peer[0])-1, e.From)
 		case EffectSaveOutcome:
 			s.dropOutcome(e.Outcome)
+			s.w.trace("outcome m%d for %v saved: %v", s.w.msgOf(e.Outcome.ID).idx, s.w.deviceOf(e.Outcome.To), e.Outcome.State)
 			s.outcomes = append(s.outcomes, *e.Outcome)
 		case EffectDropOutcome:
+			s.w.trace("outcome m%d for %v dropped", s.w.msgOf(e.Outcome.ID).idx, s.w.deviceOf(e.Outcome.To))
 			s.dropOutcome(e.Outcome)
 		case EffectSweep:
 			s.claims = slices.DeleteFunc(s.claims, func(c Claim) bool { return c.Expires <= e.Time })

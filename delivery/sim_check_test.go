@@ -205,7 +205,7 @@ func (w *world) show(p *proc, b batched) {
 	if m.n < *top && !b.Late && !b.Again {
 		w.fail("m%d (n %d) shown after n %d without a mark", m.idx, m.n, *top)
 	}
-	if *top > 0 && !m.one && !b.Gap {
+	if *top > 0 && !m.one && !b.Gap && d.streams[row.StreamKey].Shown > 0 { // else the count starts anew
 		for n := *top + 1; n < m.n; n++ {
 			missing := m.stream.msgs[n-1]
 			r := d.rowOf(missing)
@@ -356,8 +356,8 @@ func (w *world) finish() {
 		}
 	}
 	for _, o := range w.broker.store.outcomes {
-		if !w.deviceOf(o.To).revoked && w.broker.machine.peers[o.To].outcomes == 0 { // else it comes at the next connect
-			w.fail("an outcome is stuck")
+		if !w.deviceOf(o.To).revoked && !w.broker.machine.peers[o.To].outcomes { // else it comes at the next connect
+			w.fail("the outcome of m%d is stuck", w.msgOf(o.ID).idx)
 		}
 	}
 }
