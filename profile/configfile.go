@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/claudemesh/claudemesh-go/sqlite"
 )
 
 // maxConfig bounds config.json, in bytes: a thousand meshes fit.
@@ -65,9 +67,12 @@ func (p *Profile) Changed() bool {
 func (p *Profile) Update(ctx context.Context, change func(*Config) error) error {
 	lock, err := lockWait(ctx, filepath.Join(p.dir, "config.lock"))
 	if err != nil {
-		return fmt.Errorf("config.lock: %w", err)
+		return fmt.Errorf("config.lock: %w", sqlite.OfFile(err))
 	}
 	defer lock.Release()
+	if err := removeUnfinished(p.ConfigPath()); err != nil {
+		return err
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err := p.refreshLocked(); err != nil {

@@ -242,6 +242,9 @@ func TestKilledWriterLeavesAWholeConfig(t *testing.T) {
 	}
 	// And the lock of the dead is free.
 	update(t, p, func(c *Config) error { c.Meshes[0].User = "still"; return nil })
+	if left, err := filepath.Glob(filepath.Join(p.Dir(), ".*")); err != nil || len(left) != 0 {
+		t.Errorf("keys left behind in %v (%v)", left, err)
+	}
 }
 
 func TestLabelsAreUniqueAmongTheLiving(t *testing.T) {

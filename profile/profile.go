@@ -23,6 +23,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+
+	"github.com/claudemesh/claudemesh-go/sqlite"
 )
 
 // EnvDir is the environment variable that names another folder.
@@ -66,11 +68,11 @@ func Open(dir string) (*Profile, error) {
 		return nil, err
 	}
 	if err := private(dir); err != nil {
-		return nil, err
+		return nil, sqlite.OfFile(err)
 	}
 	p := &Profile{dir: dir}
 	if p.run, err = runFolder(dir); err != nil {
-		return nil, err
+		return nil, sqlite.OfFile(err)
 	}
 	return p, nil
 }

@@ -18,9 +18,9 @@ var (
 	// Nothing of the transaction was kept; later ones may succeed.
 	ErrFull = errors.New("the disk is full")
 	// ErrReadOnly: the file, its folder or its file system may not be written.
-	ErrReadOnly = errors.New("the database cannot be written")
+	ErrReadOnly = errors.New("the file cannot be written")
 	// ErrUnreadable: the file or its folder may not be opened.
-	ErrUnreadable = errors.New("the database cannot be opened")
+	ErrUnreadable = errors.New("the file cannot be opened")
 	// ErrLocked: another process kept the database busy for too long.
 	ErrLocked = errors.New("another program keeps the database busy")
 	// ErrCorrupt: the file is damaged, or no database.
@@ -69,23 +69,43 @@ func IsDisk(err error) bool {
 	return false
 }
 
+// OfFile adds to an error of reading or writing a file which of [ErrFull],
+// [ErrReadOnly] and [ErrUnreadable] it is, so that other files can be spoken of
+// as databases are. Other errors, and nil, are returned as they are.
+func OfFile(err error) error {
+	if kind := ofFile(err); kind != nil && !errors.Is(err, kind) {
+		return fmt.Errorf("%w: %w", kind, err)
+	}
+	return err
+}
+
+// ofFile names the sentinel of an error of the file system, nil where it is
+// none.
+func ofFile(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case isFull(err):
+		return ErrFull
+	case isReadOnly(err):
+		return ErrReadOnly
+	case errors.Is(err, fs.ErrPermission):
+		return ErrUnreadable
+	}
+	return nil
+}
+
 // classify names the sentinel of an error from SQLite or the file system, nil
-// where it is none of them.
+// where it is none of them, or it was named already.
 func classify(err error) error {
 	for _, known := range []error{ErrClosed, ErrFull, ErrReadOnly, ErrUnreadable, ErrLocked, ErrCorrupt, ErrDisk, ErrFuture} {
 		if errors.Is(err, known) {
-			return nil // said already
+			return nil
 		}
-	}
-	if isFull(err) {
-		return ErrFull
 	}
 	var e *driver.Error
 	if !errors.As(err, &e) {
-		if errors.Is(err, fs.ErrPermission) {
-			return ErrUnreadable
-		}
-		return nil
+		return ofFile(err)
 	}
 	switch e.Code() & 0xff {
 	case codes.SQLITE_FULL:

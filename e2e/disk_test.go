@@ -1,0 +1,195 @@
+//go:build system
+
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/claudemesh/claudemesh-go/delivery"
+	"github.com/claudemesh/claudemesh-go/keys"
+	"github.com/claudemesh/claudemesh-go/profile"
+	"github.com/claudemesh/claudemesh-go/store"
+)
+
+// disk is a small file system of its own.
+type disk struct {
+	t    *testing.T
+	path string
+}
+
+func newDisk(t *testing.T, size string) *disk {
+	t.Helper()
+	d := &disk{t: t, path: t.TempDir()}
+	d.run("mount", "-t", "tmpfs", "-o", "mode=0700,size="+size, "tmpfs", d.path)
+	t.Cleanup(func() { exec.Command("umount", "-l", d.path).Run() })
+	return d
+}
+
+func (d *disk) run(name string, args ...string) {
+	d.t.Helper()
+	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+		d.t.Fatalf("%s %v: %v\n%s", name, args, err, out)
+	}
+}
+
+// remount changes the file system's size, or lets nobody write ("ro").
+func (d *disk) remount(option string) {
+	d.t.Helper()
+	d.run("mount", "-o", "remount,"+option, d.path)
+}
+
+// TestBrokerOnAFullDisk fills the broker's disk: what was acknowledged stays,
+// what is not kept is said, and with room it goes on without a restart.
+func TestBrokerOnAFullDisk(t *testing.T) {
+	d := newDisk(t, "2m")
+	ctx := context.Background()
+	s, err := store.OpenSQLite(ctx, d.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { s.Close() }()
+	mesh, to := keys.MeshID{1}, keys.Public{2}
+	entry := store.Entry{Signed: []byte("genesis"), Sig: []byte("sig")}
+	if err := s.CreateMesh(ctx, store.NewMesh{ID: mesh, Entries: []store.Entry{entry}, Head: store.Head{Signed: []byte("h"), Sig: []byte("s")}}); err != nil {
+		t.Fatal(err)
+	}
+	n := uint64(0)
+	save := func() error {
+		m := &delivery.Message{From: keys.Public{1}, ID: keys.MessageID{1, byte(n >> 8), byte(n)}, Sealed: make([]byte, 4000)}
+		_, err := s.Write(ctx, store.Batch{Mesh: mesh, Ops: []delivery.Effect{
+			{Kind: delivery.EffectSave, Row: &delivery.Row{Message: m, To: to, N: n + 1}}}})
+		if err == nil {
+			n++
+		}
+		return err
+	}
+	fill := func() {
+		t.Helper()
+		for err = nil; err == nil; err = save() {
+			if n > 10_000 {
+				t.Fatal("the disk does not fill")
+			}
+		}
+		if !errors.Is(err, store.ErrFull) {
+			t.Fatalf("after %d rows: %v", n, err)
+		}
+	}
+	count := func() uint64 {
+		t.Helper()
+		got, err := s.Fetch(ctx, mesh, &delivery.Fetch{Kind: delivery.FetchLane, To: to})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return uint64(len(got.Rows))
+	}
+	fill()
+	t.Logf("full after %d rows: %v", n, err)
+	if err := save(); !errors.Is(err, store.ErrFull) {
+		t.Fatalf("again: %v", err)
+	}
+	if got := count(); got != n {
+		t.Fatalf("%d rows acknowledged, %d there", n, got)
+	}
+	d.remount("size=4m")
+	fill()
+	if got := count(); got != n {
+		t.Fatalf("%d rows acknowledged, %d there", n, got)
+	}
+	// Full again, and opened anew.
+	if err := s.Close(); err != nil {
+		t.Logf("close on a full disk: %v", err)
+	}
+	d.remount("size=8m")
+	if s, err = store.OpenSQLite(ctx, d.path); err != nil {
+		t.Fatal(err)
+	}
+	if got := count(); got != n {
+		t.Fatalf("%d rows acknowledged, %d there", n, got)
+	}
+	if err := save(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestDiskThatCannotBeWritten opens store and profile on a disk that turned
+// read-only.
+func TestDiskThatCannotBeWritten(t *testing.T) {
+	d := newDisk(t, "8m")
+	ctx := context.Background()
+	s, err := store.OpenSQLite(ctx, d.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := profile.Open(filepath.Join(d.path, "profile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Update(ctx, func(*profile.Config) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	d.remount("ro")
+	if _, err := store.OpenSQLite(ctx, d.path); !errors.Is(err, store.ErrReadOnly) {
+		t.Errorf("store: %v", err)
+	} else {
+		t.Log(err)
+	}
+	if err := p.Update(ctx, func(*profile.Config) error { return nil }); err == nil {
+		t.Error("a config was written")
+	} else {
+		t.Log(err)
+	}
+	if _, err := p.Config(); err != nil {
+		t.Errorf("a config that can be read: %v", err)
+	}
+	if _, err := p.OpenState(ctx); !errors.Is(err, profile.ErrReadOnly) {
+		t.Errorf("state: %v", err)
+	} else {
+		t.Log(err)
+	}
+}
+
+// TestConfigOnAFullDisk leaves the old config where there is no room for the
+// new one.
+func TestConfigOnAFullDisk(t *testing.T) {
+	d := newDisk(t, "256k")
+	ctx := context.Background()
+	p, err := profile.Open(filepath.Join(d.path, "profile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	add := func() error {
+		return p.Update(ctx, func(c *profile.Config) error {
+			for range 100 {
+				n++
+				c.Meshes = append(c.Meshes, profile.Mesh{ID: keys.MeshID{1, byte(n >> 8), byte(n)}, Alias: fmt.Sprintf("mesh-%d", n)})
+			}
+			return nil
+		})
+	}
+	for err = nil; err == nil; err = add() {
+		if n > 100_000 {
+			t.Fatal("the disk does not fill")
+		}
+	}
+	t.Logf("full: %v", err)
+	if !errors.Is(err, profile.ErrFull) {
+		t.Errorf("error %v", err)
+	}
+	c, err := p.Config()
+	if err != nil || len(c.Meshes) != n-100 {
+		t.Fatalf("%d meshes, want %d: %v", len(c.Meshes), n-100, err)
+	}
+	left, err := filepath.Glob(filepath.Join(p.Dir(), ".config*"))
+	if err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
