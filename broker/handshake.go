@@ -150,6 +150,8 @@ func (b *Broker) notAttached(err error) error {
 		return &refused{code: wire.CodeBusy, close: wire.CloseDrain}
 	case errors.Is(err, errCrowded):
 		return &refused{code: wire.CodeRate, close: wire.CloseRate}
+	case errors.Is(err, errStranger):
+		return &refused{code: wire.CodeNotMember, close: wire.CloseNotMember}
 	case errors.Is(err, errStanding):
 		return &refused{code: wire.CodeBusy, close: wire.CloseGoingAway}
 	}
@@ -182,8 +184,9 @@ func (b *Broker) judge(hello *wire.Hello, body wire.HelloBody, nonce wire.Nonce,
 	state := m.state()
 	m.mu.Unlock()
 	standing := state.Standing(body.Peer, b.now())
-	switch standing {
-	case roster.Unknown, roster.Lapsed, roster.Orderer:
+	stranger := standing == roster.Unknown || standing == roster.Lapsed || standing == roster.Orderer
+	// One that holds entries which this broker lost may bring them back.
+	if stranger && (standing != roster.Unknown || !m.fromAhead(body)) {
 		return nil, 0, &refused{code: wire.CodeNotMember, close: wire.CloseNotMember}
 	}
 	if err := hello.Object().Verify(signed.DomainHello, body.Peer); err != nil {

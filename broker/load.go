@@ -97,6 +97,9 @@ func (b *Broker) load(ctx context.Context, id keys.MeshID) (*mesh, error) {
 	if err := m.loadPeers(ctx); err != nil {
 		return nil, err
 	}
+	if err := m.loadRestored(ctx); err != nil {
+		return nil, err
+	}
 	backlog, err := b.store.Backlog(ctx, id)
 	if err != nil {
 		return nil, err

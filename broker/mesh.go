@@ -26,23 +26,23 @@ type mesh struct {
 	ordering sync.Mutex // held while entries are checked, stored and taken in
 	life     uint64     // guarded by ordering
 
-	mu       sync.Mutex     // guards the following
-	roster   *roster.Roster // changed by who holds ordering too, which suffices to read it
-	head     chain.SignedHead
-	restored bool // the broker was found to be behind its members, see restore.go
-	closed   bool
-	draining bool
-	quiet    chan struct{} // closed when draining and everything taken is answered
-	isQuiet  bool
-	sessions map[sessionKey]*session
-	conns    map[delivery.Conn]*session
-	delivery *delivery.Broker
-	peers    map[keys.Public]*peer
-	presence presence
-	store    storing
-	timer    *time.Timer // for delivery's next deadline
-	timerAt  int64       // Unix ms; 0: not armed
-	sizes    sizes       // of messages under way, for the events feed
+	mu        sync.Mutex     // guards the following
+	roster    *roster.Roster // changed by who holds ordering too, which suffices to read it
+	head      chain.SignedHead
+	restoring restoring
+	closed    bool
+	draining  bool
+	quiet     chan struct{} // closed when draining and everything taken is answered
+	isQuiet   bool
+	sessions  map[sessionKey]*session
+	conns     map[delivery.Conn]*session
+	delivery  *delivery.Broker
+	peers     map[keys.Public]*peer
+	presence  presence
+	store     storing
+	timer     *time.Timer // for delivery's next deadline
+	timerAt   int64       // Unix ms; 0: not armed
+	sizes     sizes       // of messages under way, for the events feed
 }
 
 // peer is what the mesh knows of one peer besides the roster.
@@ -67,6 +67,7 @@ var (
 	errBusy     = errors.New("the broker is going away")
 	errCrowded  = errors.New("too many connections of this peer")
 	errStanding = errors.New("the key's standing changed")
+	errStranger = errors.New("not a member")
 )
 
 // attach takes a session in whose hello was verified, and has the welcome
@@ -108,6 +109,9 @@ func (m *mesh) attachLocked(s *session, welcome *wire.Welcome) error {
 	if len(p.sessions) >= m.b.limits.Connections {
 		return errCrowded
 	}
+	if s.standing == roster.Unknown && !m.bring(s) {
+		return errStranger
+	}
 	p.sessions[s] = struct{}{}
 	s.attached = true
 	s.since = now
@@ -120,6 +124,7 @@ func (m *mesh) attachLocked(s *session, welcome *wire.Welcome) error {
 		welcome.Present++ // this one
 	}
 	s.send(welcome)
+	m.heed(s, now)
 	m.greetLocked(s, now)
 	return nil
 }
@@ -167,6 +172,7 @@ func (m *mesh) detachLocked(s *session, now int64) {
 	delete(m.sessions, s.key())
 	delete(m.conns, s.conn)
 	m.unsubscribe(s)
+	m.broughtEnd(s)
 	delete(m.peerOf(s.peer()).sessions, s)
 	if s.standing == roster.Belongs {
 		m.delivery.Disconnect(now, s.conn)

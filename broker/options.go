@@ -54,6 +54,10 @@ type Options struct {
 	// URL or proxy.
 	OpenCreate bool
 
+	// GoOn orders entries although the broker was restored from a backup and
+	// has not heard all members since: what those hold that it lost is lost.
+	GoOn bool
+
 	// Limits bounds what one peer, one address and all of them may take. Zero
 	// fields take their documented values.
 	Limits Limits

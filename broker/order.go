@@ -55,6 +55,13 @@ func (m *mesh) sync(s *session, f *wire.Sync) {
 		s.refuse(wire.CodeForbidden, f.ID, "there are no channels here")
 		return
 	}
+	m.mu.Lock()
+	known := s.standing != roster.Unknown
+	m.mu.Unlock()
+	if !known {
+		s.refuse(wire.CodeNotMember, f.ID, "")
+		return
+	}
 	page, err := m.page(f.From, f.Limit)
 	if err != nil {
 		m.b.log.Error("sign a head", "mesh", m.id, "err", err)
@@ -76,7 +83,8 @@ func (m *mesh) append(s *session, f *wire.Append) {
 	defer m.ordering.Unlock()
 	now := m.b.now()
 	m.mu.Lock()
-	standing, attached, restored := s.standing, s.attached, m.restored
+	standing, attached := s.standing, s.attached
+	may, pause := m.mayOrder(now)
 	m.mu.Unlock()
 	switch {
 	case !attached:
@@ -87,8 +95,8 @@ func (m *mesh) append(s *session, f *wire.Append) {
 	case standing == roster.Unknown:
 		s.refuse(wire.CodeNotMember, f.ID, "")
 		return
-	case restored:
-		s.refuse(wire.CodeRestored, f.ID, "")
+	case !may:
+		s.send(&wire.Error{Code: wire.CodeRestored, Message: wire.CodeRestored.Info().Sentence, Re: f.ID, RetryAfter: pause})
 		return
 	}
 	p, err := m.roster.Propose(f.Entries, now, m.b.Key())
@@ -214,7 +222,7 @@ func (m *mesh) announce(by *session, change roster.Change, now int64) {
 	}
 	push := &wire.Entries{From: change.From, Entries: objects, Head: m.head.Object}
 	for _, s := range m.conns {
-		if s != by {
+		if s != by && m.state().Standing(s.peer(), now) != roster.Unknown {
 			s.send(push)
 		}
 	}
@@ -298,6 +306,9 @@ func (m *mesh) restand(now int64) {
 			continue
 		}
 		s.standing = is
+		if was == roster.Unknown {
+			m.broughtEnd(s)
+		}
 		if was == roster.Belongs {
 			m.delivery.Disconnect(now, s.conn)
 			m.run(now)

@@ -3,6 +3,7 @@ package broker
 import (
 	"errors"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/time/rate"
 
@@ -43,7 +44,8 @@ type session struct {
 	starts atomic.Int64  // when reading started or went on, Unix ms
 	pinged int64         // when the sweeper last asked for a ping; its own
 
-	requests *rate.Limiter // used by the reading goroutine
+	requests *rate.Limiter // used by the reading goroutine, like brought
+	brought  brought
 
 	// The mesh's mu guards the following.
 	standing roster.Standing
@@ -52,6 +54,8 @@ type session struct {
 	present  bool // others see it: a member's that receives
 	sub      subscription
 	shown    shown
+	brings   bool        // an unknown key that may bring what lets it in
+	bringing *time.Timer // until when
 }
 
 func (s *session) peer() keys.Public { return s.hello.Peer }
