@@ -35,12 +35,13 @@ func (tx *Tx) PutInbox(row *delivery.InboxRow, until int64) error {
 	if err := tx.Remember(row.From, row.ID, until); err != nil {
 		return err
 	}
-	return tx.q.Get("INSERT INTO inbox (mesh, sender, id, state, arrived, session, audience, priority, n, sent, expires,"+
+	row.Place, err = tx.q.Insert("INSERT INTO inbox (mesh, sender, id, state, arrived, session, audience, priority, n, sent, expires,"+
 		" for_id, for_label, reply, copy, takers, missing, shower, again, box, sealed)"+
-		" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING place",
-		[]any{tx.mesh, n, row.ID[:], uint8(row.State), row.Arrived, row.Session[:], row.Audience[:], uint8(row.Priority),
-			row.N, row.Sent, row.Expires, orNull(row.For), row.ForLabel, row.Reply, row.Copy, joinSessions(row.Takers),
-			row.Missing, orNull(row.Shower), row.Again, row.Box, blob(row.Sealed)}, &row.Place)
+		" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		tx.mesh, n, row.ID[:], uint8(row.State), row.Arrived, row.Session[:], row.Audience[:], uint8(row.Priority),
+		row.N, row.Sent, row.Expires, orNull(row.For), row.ForLabel, row.Reply, row.Copy, joinSessions(row.Takers),
+		row.Missing, orNull(row.Shower), row.Again, row.Box, blob(row.Sealed))
+	return err
 }
 
 // SetInbox writes a row back at its place: everything but sender, id, arrival
@@ -233,10 +234,10 @@ func (tx *Tx) PutReceipt(row *delivery.ReceiptRow) error {
 	if err != nil {
 		return err
 	}
-	return tx.q.Get("INSERT INTO receipt (mesh, session, recipient, id, hash, state, why, time, expires)"+
-		" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING place",
-		[]any{tx.mesh, row.Session[:], n, row.ID[:], row.Hash[:], uint8(row.State), string(row.Why), row.Time, row.Expires},
-		&row.Place)
+	row.Place, err = tx.q.Insert("INSERT INTO receipt (mesh, session, recipient, id, hash, state, why, time, expires)"+
+		" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		tx.mesh, row.Session[:], n, row.ID[:], row.Hash[:], uint8(row.State), string(row.Why), row.Time, row.Expires)
+	return err
 }
 
 // Receipts reads what a session has to tell, lowest places first; see

@@ -18,10 +18,11 @@ func (tx *Tx) PutOutbox(row *delivery.OutboxRow) error {
 		}
 		recipient, hint = n, orNull(row.To[0].Session)
 	}
-	err := tx.q.Get("INSERT INTO outbox (mesh, session, id, class, priority, one, expires, recipient, hint, sealed)"+
-		" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING place",
-		[]any{tx.mesh, row.Session[:], row.ID[:], uint8(row.Class), uint8(row.Priority), row.One, row.Expires,
-			recipient, hint, blob(row.Sealed)}, &row.Place)
+	var err error
+	row.Place, err = tx.q.Insert("INSERT INTO outbox (mesh, session, id, class, priority, one, expires, recipient, hint, sealed)"+
+		" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		tx.mesh, row.Session[:], row.ID[:], uint8(row.Class), uint8(row.Priority), row.One, row.Expires,
+		recipient, hint, blob(row.Sealed))
 	if err != nil || direct {
 		return err
 	}

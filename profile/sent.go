@@ -61,11 +61,10 @@ type Step struct {
 
 // PutSent keeps the metadata of a message that goes into the outbox.
 func (tx *Tx) PutSent(m *Sent) error {
-	var id int64
-	err := tx.q.Get("INSERT INTO sent (mesh, message, tail, session, address, kind, priority, one, size, time, expires,"+
-		" reply_to, thread, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
-		[]any{tx.mesh, m.ID[:], tailOf(m.ID), m.Session[:], m.Address, m.Kind, uint8(m.Priority), m.One, m.Size, m.Time,
-			m.Expires, orNull(m.ReplyTo), orNull(m.Thread), m.Hash[:]}, &id)
+	id, err := tx.q.Insert("INSERT INTO sent (mesh, message, tail, session, address, kind, priority, one, size, time, expires,"+
+		" reply_to, thread, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		tx.mesh, m.ID[:], tailOf(m.ID), m.Session[:], m.Address, m.Kind, uint8(m.Priority), m.One, m.Size, m.Time,
+		m.Expires, orNull(m.ReplyTo), orNull(m.Thread), m.Hash[:])
 	if err != nil {
 		return err
 	}
