@@ -94,6 +94,12 @@ func (p *Peer) Peek(ctx context.Context, o TakeOptions) (Inbox, error) {
 		if err != nil {
 			return err
 		}
+		for i := range v.Sessions {
+			// Whoever only looks sees what it would get if it took.
+			if s := &v.Sessions[i]; s.ID == p.session {
+				s.Receives = max(s.Receives, wire.ReceivesDrain)
+			}
+		}
 		plan = delivery.PlanShow(now(), v, p.want(o))
 		for _, s := range plan.Show {
 			row, err := tx.Inbox(s.Place)
@@ -131,7 +137,9 @@ func (p *Peer) Take(ctx context.Context, o TakeOptions) (Inbox, error) {
 }
 
 func (p *Peer) want(o TakeOptions) delivery.Want {
-	return delivery.Want{Session: p.session, Asked: o.Asked, Elsewhere: o.Elsewhere, Max: o.Max}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return delivery.Want{Session: p.session, Asked: o.Asked, Offline: !p.ready, Elsewhere: o.Elsewhere, Max: o.Max}
 }
 
 // inboxOf makes the answer of Take and Peek.
@@ -214,14 +222,14 @@ func (p *Peer) Seen(ctx context.Context, messages ...Message) error {
 func (p *Peer) Release(ctx context.Context, messages ...Message) error {
 	err := p.home.state.Update(ctx, p.mesh, func(tx *profile.Tx) error {
 		for _, m := range messages {
-			row, err := tx.FindInbox(m.From.Key, m.ID)
+			row, err := tx.Inbox(m.place)
 			if errors.Is(err, profile.ErrNotFound) {
 				continue
 			}
 			if err != nil {
 				return err
 			}
-			if row.State != delivery.InboxShowing || row.Shower != p.session {
+			if row.ID != m.ID || row.State != delivery.InboxShowing || row.Shower != p.session {
 				continue
 			}
 			row.State, row.Shower = delivery.InboxWaiting, keys.SessionID{}

@@ -132,6 +132,8 @@ type Message struct {
 	Late bool
 	// Early: the sender's clock was ahead by more than 10 minutes.
 	Early bool
+
+	place int64 // in the inbox
 }
 
 // Recipient is what is known of one recipient of a message.

@@ -1,0 +1,203 @@
+package peer
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"slices"
+
+	"github.com/claudemesh/claudemesh-go/delivery"
+	"github.com/claudemesh/claudemesh-go/keys"
+	"github.com/claudemesh/claudemesh-go/profile"
+	"github.com/claudemesh/claudemesh-go/seal"
+	"github.com/claudemesh/claudemesh-go/wire"
+)
+
+// noteReceipt notes, in the transaction that makes it true, what a sender is to be
+// told of its message.
+func (p *Peer) noteReceipt(tx *profile.Tx, row *delivery.InboxRow, state wire.State, why wire.Why) error {
+	return tx.PutReceipt(&delivery.ReceiptRow{Session: p.session, To: row.From, ID: row.ID, Hash: seal.HashSealed(row.Sealed),
+		State: state, Why: why, Time: now(), Expires: row.Expires})
+}
+
+// receiptsDue has the desk look at what is to be told.
+func (p *Peer) receiptsDue() {
+	p.mu.Lock()
+	p.receiptsAt = 1
+	p.mu.Unlock()
+	p.desk.kick()
+}
+
+// tellReceipts puts the receipts that are due into the outbox, sealed, and says when
+// the next are. Without a line they wait: what they tell may change.
+func (p *Peer) tellReceipts(t int64) int64 {
+	p.mu.Lock()
+	at, ready := p.receiptsAt, p.ready
+	p.mu.Unlock()
+	if at == 0 || at > t || !ready {
+		return at
+	}
+	next, err := p.gatherReceipts(p.ctx, t, false)
+	if err != nil && p.ctx.Err() == nil {
+		p.home.log.Warn("receipts", "mesh", p.alias, "err", err)
+		next = t + lookAgain.Milliseconds()
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.receiptsAt == at { // else more came meanwhile
+		p.receiptsAt = next
+	}
+	return p.receiptsAt
+}
+
+// gatherReceipts seals what is due, everything with flush.
+func (p *Peer) gatherReceipts(ctx context.Context, t int64, flush bool) (next int64, err error) {
+	var rows []delivery.ReceiptRow
+	err = p.home.state.View(ctx, p.mesh, func(tx *profile.Tx) (err error) {
+		rows, err = tx.Receipts(p.session)
+		return err
+	})
+	if err != nil || len(rows) == 0 {
+		return 0, err
+	}
+	byPlace := make(map[int64]*delivery.ReceiptRow, len(rows))
+	for i := range rows {
+		byPlace[rows[i].Place] = &rows[i]
+	}
+	groups, expired, next := delivery.Gather(t, rows, flush)
+	if len(expired) > 0 {
+		err = p.home.state.Update(ctx, p.mesh, func(tx *profile.Tx) error { return tx.DropReceipts(expired...) })
+		if err != nil {
+			return 0, err
+		}
+	}
+	for _, group := range groups {
+		for some := range slices.Chunk(group, seal.MaxReceipts) {
+			if err := p.sealReceipt(ctx, t, some, byPlace); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return next, nil
+}
+
+// sealReceipt makes one receipt of some rows, which are for one peer.
+func (p *Peer) sealReceipt(ctx context.Context, t int64, places []int64, rows map[int64]*delivery.ReceiptRow) error {
+	to := rows[places[0]].To
+	if !isMember(p.members(), to) {
+		return p.home.state.Update(ctx, p.mesh, func(tx *profile.Tx) error { return tx.DropReceipts(places...) })
+	}
+	m := p.newMessage(t, seal.KindReceipt)
+	m.Audience = seal.Audience{Keys: []keys.Public{to}}
+	for _, place := range places {
+		r := rows[place]
+		m.Receipts = append(m.Receipts, seal.Receipt{ID: r.ID, Hash: r.Hash, State: seal.State(r.State.String()), Why: string(r.Why)})
+		m.Expires = max(m.Expires, r.Expires)
+	}
+	var err error
+	if m.ID, err = keys.NewMessageID(t, rand.Reader); err != nil {
+		return err
+	}
+	row := &delivery.OutboxRow{Session: p.session, ID: m.ID, Class: wire.ClassReceipt, Expires: m.Expires,
+		To: []delivery.Target{{Key: to, State: wire.StatePending}}}
+	return p.commitRow(ctx, row, func(tx *profile.Tx) error {
+		if err := p.sealInto(row, m); err != nil {
+			return err
+		}
+		if err := tx.PutOutbox(row); err != nil {
+			return err
+		}
+		return tx.DropReceipts(places...)
+	})
+}
+
+// flushReceipts sends what is due and waits, until ctx ends, for the broker to have
+// it.
+func (p *Peer) flushReceipts(ctx context.Context) {
+	p.mu.Lock()
+	ready := p.ready
+	p.mu.Unlock()
+	if !ready {
+		return
+	}
+	if _, err := p.gatherReceipts(ctx, now(), true); err != nil {
+		p.home.log.Info("receipts at the end", "mesh", p.alias, "err", err)
+		return
+	}
+	err := p.until(ctx, func() (bool, error) { return p.outbox.Waiting() == 0 || !p.ready, nil })
+	if err != nil {
+		p.home.log.Debug("not all was acknowledged", "mesh", p.alias, "err", err)
+	}
+}
+
+// receipt takes a receipt that another peer sealed for this one: what became of
+// messages that were sent from here.
+func (p *Peer) receipt(a *arrival, f fit) {
+	switch {
+	case f == stranger || !isMember(p.members(), a.from):
+		p.answer(a.line, wire.VerdictRefused, whyStranger(p.members(), a.from, now()), a.from, a.id)
+		return
+	case f == other:
+		p.unsureOf(a.from, a.message.At, f)
+		p.answer(a.line, wire.VerdictRefused, wire.WhyFork, a.from, a.id)
+		return
+	case f == ahead:
+		p.unsureOf(a.from, a.message.At, f)
+	default:
+		p.confirmedBy(a.from, a.message.At)
+	}
+	m := &a.message
+	senders := map[keys.SessionID]bool{}
+	var changed []keys.MessageID
+	p.home.state.Submit(p.mesh, func(tx *profile.Tx) error {
+		changed = changed[:0]
+		for _, r := range m.Receipts {
+			said := profile.Said{ID: r.ID, To: a.from, Why: wire.Why(r.Why), Time: m.Time, Word: profile.WordRecipient,
+				Label: m.Label, Hash: r.Hash}
+			if err := said.State.UnmarshalText([]byte(r.State)); err != nil {
+				continue // of a later version
+			}
+			news, err := tx.Advance(said)
+			if err != nil {
+				return err
+			}
+			if !news {
+				continue
+			}
+			changed = append(changed, r.ID)
+			sent, err := tx.Sent(r.ID)
+			if err != nil && !errors.Is(err, profile.ErrNotFound) {
+				return err
+			}
+			if err == nil && sent.Session != p.session {
+				senders[sent.Session] = true
+			}
+		}
+		return nil
+	}, func(err error) {
+		if err != nil {
+			a.line.end(errNotStored)
+			return
+		}
+		p.answer(a.line, wire.VerdictReceived, wire.WhyNone, a.from, a.id)
+		p.progressed(changed...)
+		if len(senders) > 0 {
+			p.desk.add(func() { p.pokeSenders(senders) })
+		}
+	})
+}
+
+// pokeSenders wakes the sessions whose messages a receipt speaks of.
+func (p *Peer) pokeSenders(senders map[keys.SessionID]bool) {
+	var live []profile.SessionInfo
+	err := p.home.state.View(p.ctx, p.mesh, func(tx *profile.Tx) (err error) {
+		live, err = liveAmong(tx, senders)
+		return err
+	})
+	if err != nil && p.ctx.Err() == nil {
+		p.home.log.Info("poke", "err", err)
+	}
+	for _, s := range live {
+		p.pokeSession(s, pokeSent)
+	}
+}

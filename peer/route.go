@@ -1,0 +1,315 @@
+package peer
+
+import (
+	"context"
+	"errors"
+
+	"github.com/claudemesh/claudemesh-go/delivery"
+	"github.com/claudemesh/claudemesh-go/keys"
+	"github.com/claudemesh/claudemesh-go/profile"
+	"github.com/claudemesh/claudemesh-go/wire"
+)
+
+// liveReceives is what a live session receives.
+const liveReceives = wire.ReceivesLive
+
+// inboxPage is how many rows of the inbox are looked at together, the oldest first.
+const inboxPage = 512
+
+// arrivals is what is known of the inbox between two looks into state.db. Guarded by
+// Peer.mu.
+type arrivals struct {
+	count    int   // messages that came, to count the inbox now and then
+	full     bool  // it has too many rows
+	expected int   // messages that waited at the broker when the line was welcomed
+	taken    int   // messages stored since
+	last     int64 // when the last one was, Unix ms
+
+	look   bool           // look into the inbox soon
+	looked int64          // when it was looked at last, Unix ms
+	next   int64          // when to look at the latest, Unix ms; 0: no time is known
+	routed int64          // places up to this one were told to whom they are for
+	shown  map[int64]Kind // what this session could show at the last look, by place
+	plan   delivery.Plan
+}
+
+// begin starts a line.
+func (a *arrivals) begin(expected int) { a.expected, a.taken, a.last = expected, 0, now() }
+
+// wake is a poke by another process of the profile.
+func (p *Peer) wake(w what) {
+	switch w {
+	case pokeInbox:
+		p.lookSoon()
+	case pokeSent:
+		p.desk.add(p.reloadTracked)
+	case pokeCard:
+		p.desk.add(p.reloadCard)
+	}
+}
+
+// lookSoon has the desk look into the inbox.
+func (p *Peer) lookSoon() {
+	p.mu.Lock()
+	p.arrivals.look = true
+	p.mu.Unlock()
+	p.desk.kick()
+}
+
+// routeArrivals looks into the inbox when it is time to: what this session may show
+// is told to its program, what is for others to them.
+func (p *Peer) routeArrivals(t int64) int64 {
+	p.mu.Lock()
+	due := p.arrivals.look || p.arrivals.next > 0 && p.arrivals.next <= t || t >= p.arrivals.looked+lookAgain.Milliseconds()
+	next := p.arrivals.next
+	p.mu.Unlock()
+	if !due {
+		return next
+	}
+	if err := p.lookInbox(t); err != nil && p.ctx.Err() == nil {
+		p.home.log.Warn("looking into the inbox", "mesh", p.alias, "err", err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.arrivals.next
+}
+
+// lookInbox plans what this session would show, and pokes the others for which
+// something new is there.
+func (p *Peer) lookInbox(t int64) error {
+	p.mu.Lock()
+	p.arrivals.look, p.arrivals.looked = false, t
+	routed, known := p.arrivals.routed, p.arrivals.shown
+	p.mu.Unlock()
+	var (
+		plan  delivery.Plan
+		pokes []profile.SessionInfo
+		shown = map[int64]Kind{}
+		last  = routed
+		left  bool // something was left half done by a process that ended
+	)
+	err := p.home.state.View(p.ctx, p.mesh, func(tx *profile.Tx) error {
+		v, err := tx.InboxView(inboxPage)
+		if err != nil {
+			return err
+		}
+		left = len(delivery.Crashed(v.Rows, v.Sessions)) > 0 || len(delivery.GoneCopies(v.Rows, v.Sessions, keys.SessionID{})) > 0
+		plan = delivery.PlanShow(t, v, p.want(TakeOptions{}))
+		for _, s := range plan.Show {
+			kind, found := known[s.Place]
+			if !found {
+				if kind, err = p.kindAt(tx, s.Place); err != nil {
+					return err
+				}
+			}
+			shown[s.Place] = kind
+		}
+		others := map[keys.SessionID]bool{}
+		for i := range v.Rows {
+			row := &v.Rows[i]
+			if row.Place > routed && row.State == delivery.InboxWaiting {
+				if to, _ := delivery.Chosen(t, row, v.Sessions); to != p.session && !to.IsZero() {
+					others[to] = true
+				}
+			}
+			last = max(last, row.Place)
+		}
+		if len(others) > 0 {
+			pokes, err = liveAmong(tx, others)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	p.keepLook(plan, shown, last, known)
+	for _, s := range pokes {
+		p.pokeSession(s, pokeInbox)
+	}
+	p.sayReceived()
+	if left {
+		if err := p.recoverInbox(p.ctx); err != nil {
+			return err
+		}
+		p.lookSoon()
+	}
+	return p.takeOver()
+}
+
+// sayReceived tells the broker that copies which came by this line were received,
+// once they were granted to another session of the profile.
+func (p *Peer) sayReceived() {
+	p.mu.Lock()
+	copies := make(map[claimKey]*line, len(p.copies))
+	for key, l := range p.copies {
+		if p.claims[key] == nil {
+			copies[key] = l
+		}
+	}
+	p.mu.Unlock()
+	if len(copies) == 0 {
+		return
+	}
+	var done []claimKey
+	err := p.home.state.View(p.ctx, p.mesh, func(tx *profile.Tx) error {
+		done = nil
+		for key := range copies {
+			taken, err := tx.Taken(key.from, key.id)
+			if err != nil {
+				return err
+			}
+			if taken {
+				done = append(done, key)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return // with the next look
+	}
+	for _, key := range done {
+		p.answer(copies[key], wire.VerdictReceived, wire.WhyNone, key.from, key.id)
+		p.mu.Lock()
+		delete(p.copies, key)
+		p.mu.Unlock()
+	}
+}
+
+// keepLook notes what a look found, and tells the program where there is more.
+func (p *Peer) keepLook(plan delivery.Plan, shown map[int64]Kind, last int64, before map[int64]Kind) {
+	more := false
+	for place := range shown {
+		if _, known := before[place]; !known {
+			more = true
+		}
+	}
+	p.mu.Lock()
+	p.arrivals.plan, p.arrivals.shown, p.arrivals.routed, p.arrivals.next = plan, shown, last, plan.Next
+	p.changedLocked()
+	p.mu.Unlock()
+	if more {
+		p.feeds.tell(Event{Kind: EventMessage})
+	}
+}
+
+// kindAt opens a row to see of what kind it is; what does not open is a plain
+// message to be dealt with when it is shown.
+func (p *Peer) kindAt(tx *profile.Tx, place int64) (Kind, error) {
+	row, err := tx.Inbox(place)
+	if err != nil {
+		return "", err
+	}
+	m, err := p.openParcel(&parcel{from: row.From, id: row.ID, box: row.Box, sealed: row.Sealed})
+	if err != nil {
+		return Note, nil
+	}
+	return Kind(m.Kind), nil
+}
+
+// liveAmong gives the live sessions among some.
+func liveAmong(tx *profile.Tx, ids map[keys.SessionID]bool) ([]profile.SessionInfo, error) {
+	live, err := tx.Live()
+	if err != nil {
+		return nil, err
+	}
+	var among []profile.SessionInfo
+	for _, s := range live {
+		if ids[s.ID] {
+			among = append(among, s)
+		}
+	}
+	return among, nil
+}
+
+// pokeSession wakes another session of this profile.
+func (p *Peer) pokeSession(s profile.SessionInfo, w what) {
+	if s.ID == p.session || s.Socket == "" {
+		return
+	}
+	if err := sendPoke(p.ctx, p.home.dial, s.Socket, poke{Session: s.ID, What: w}); err != nil {
+		p.home.log.Debug("poke", "session", s.Label, "err", err)
+	}
+}
+
+// pokeAll wakes all other live sessions of this peer.
+func (p *Peer) pokeAll(ctx context.Context, w what) {
+	var live []profile.SessionInfo
+	err := p.home.state.View(ctx, p.mesh, func(tx *profile.Tx) (err error) {
+		live, err = tx.Live()
+		return err
+	})
+	if err != nil && !errors.Is(err, profile.ErrClosed) {
+		p.home.log.Info("poke", "err", err)
+	}
+	for _, s := range live {
+		if s.ID != p.session && s.Socket != "" {
+			if err := sendPoke(ctx, p.home.dial, s.Socket, poke{Session: s.ID, What: w}); err != nil {
+				p.home.log.Debug("poke", "session", s.Label, "err", err)
+			}
+		}
+	}
+}
+
+// recoverInbox puts right what processes left that ended without a word: messages
+// that were being shown may be shown again, saying so; copies have gone with their
+// connections.
+func (p *Peer) recoverInbox(ctx context.Context) error {
+	return p.home.state.Update(ctx, p.mesh, func(tx *profile.Tx) error {
+		v, err := tx.InboxView(0)
+		if err != nil || len(v.Rows) == 0 {
+			return err
+		}
+		rows := rowsByPlace(v.Rows)
+		for _, place := range delivery.Crashed(v.Rows, v.Sessions) {
+			rows[place].Recover()
+			if err := tx.SetInbox(rows[place]); err != nil {
+				return err
+			}
+		}
+		return leaveCopies(tx, rows, delivery.GoneCopies(v.Rows, v.Sessions, keys.SessionID{}))
+	})
+}
+
+// dropCopies lets go of the copies that came by the connection that has just ended:
+// the broker hands them over again, here or elsewhere.
+func (p *Peer) dropCopies() {
+	p.mu.Lock()
+	clear(p.copies)
+	p.mu.Unlock()
+	err := p.home.state.Update(p.ctx, p.mesh, func(tx *profile.Tx) error {
+		v, err := tx.InboxView(0)
+		if err != nil || len(v.Rows) == 0 {
+			return err
+		}
+		return leaveCopies(tx, rowsByPlace(v.Rows), delivery.GoneCopies(v.Rows, v.Sessions, p.session))
+	})
+	if err != nil && p.ctx.Err() == nil {
+		p.home.log.Warn("dropping copies", "mesh", p.alias, "err", err)
+	}
+}
+
+// rowsByPlace finds rows by their places.
+func rowsByPlace(all []delivery.InboxRow) map[int64]*delivery.InboxRow {
+	rows := make(map[int64]*delivery.InboxRow, len(all))
+	for i := range all {
+		rows[all[i].Place] = &all[i]
+	}
+	return rows
+}
+
+// leaveCopies writes what is left of copies some of whose takers have gone.
+func leaveCopies(tx *profile.Tx, rows map[int64]*delivery.InboxRow, changes []delivery.TakersLeft) error {
+	for _, c := range changes {
+		if len(c.Takers) == 0 {
+			if err := tx.DropInbox(c.Place); err != nil {
+				return err
+			}
+			continue
+		}
+		rows[c.Place].Takers = c.Takers
+		if err := tx.SetInbox(rows[c.Place]); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,288 @@
+package peer
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/claudemesh/claudemesh-go/delivery"
+	"github.com/claudemesh/claudemesh-go/profile"
+	"github.com/claudemesh/claudemesh-go/seal"
+	"github.com/claudemesh/claudemesh-go/wire"
+)
+
+// claimWithin is how long the broker may take to say who shows a message.
+const claimWithin = 5 * time.Second
+
+// showing is a message on its way out of the inbox.
+type showing struct {
+	delivery.Showing
+	row     delivery.InboxRow
+	message seal.Message
+	grant   chan bool // of a copy: the broker's answer to the claim
+	gone    bool      // a copy that went with its connection before it was granted
+	missing int       // messages before it that did not come
+}
+
+// takeRows plans what to show and marks it as being shown, in one transaction. Rows
+// that cannot be shown any more are dropped on the way.
+func (p *Peer) takeRows(ctx context.Context, w delivery.Want) (show []*showing, plan delivery.Plan, err error) {
+	err = p.home.state.Update(ctx, p.mesh, func(tx *profile.Tx) error {
+		show = nil
+		v, err := tx.InboxView(inboxPage)
+		if err != nil {
+			return err
+		}
+		rows := make(map[int64]*delivery.InboxRow, len(v.Rows))
+		for i := range v.Rows {
+			rows[v.Rows[i].Place] = &v.Rows[i]
+		}
+		plan = delivery.PlanShow(now(), v, w)
+		if err := tx.DropInbox(plan.Expired...); err != nil {
+			return err
+		}
+		for _, m := range plan.Missing {
+			rows[m.Place].Missing = m.Missing
+			if err := tx.SetInbox(rows[m.Place]); err != nil {
+				return err
+			}
+		}
+		for _, s := range plan.Show {
+			one, err := p.takeRow(tx, s)
+			if err != nil {
+				return err
+			}
+			if one == nil {
+				continue
+			}
+			if s.Gap {
+				one.missing = missingBefore(&v, &one.row)
+			}
+			show = append(show, one)
+		}
+		return nil
+	})
+	return show, plan, err
+}
+
+// takeRow marks one row as being shown here; nil where it is not to be shown any
+// more: its sender does not belong now, or it does not open.
+func (p *Peer) takeRow(tx *profile.Tx, s delivery.Showing) (*showing, error) {
+	row, err := tx.Inbox(s.Place)
+	if err != nil {
+		return nil, err
+	}
+	one := &showing{Showing: s, row: *row}
+	if one.message, err = p.openParcel(&parcel{from: row.From, id: row.ID, box: row.Box, sealed: row.Sealed}); err != nil {
+		p.home.log.Error("a stored message does not open", "mesh", p.alias, "id", row.ID, "err", err)
+		return nil, tx.DropInbox(s.Place)
+	}
+	if !isMember(p.members(), row.From) {
+		row.State = delivery.InboxHeld // quarantined: it was revoked since
+		return nil, tx.SetInbox(row)
+	}
+	one.row.State, one.row.Shower = delivery.InboxShowing, p.session
+	row.State, row.Shower = delivery.InboxShowing, p.session
+	return one, tx.SetInbox(row)
+}
+
+// missingBefore counts the numbers that a stream misses before a row, by what was
+// shown or is being shown.
+func missingBefore(v *delivery.View, row *delivery.InboxRow) int {
+	before := v.Streams[row.StreamKey].Shown
+	for i := range v.Rows {
+		r := &v.Rows[i]
+		if r.StreamKey == row.StreamKey && r.N < row.N && r.State != delivery.InboxUnopened {
+			before = max(before, r.N)
+		}
+	}
+	return max(int(row.N)-int(before)-1, 0)
+}
+
+// claim asks the broker for the copies among what is to be shown, and gives what was
+// granted, with all else, in order. What another device has is dropped; what was not
+// answered goes back.
+func (p *Peer) claim(ctx context.Context, show []*showing) ([]*showing, error) {
+	p.mu.Lock()
+	l := p.line
+	claimed := false
+	for _, s := range show {
+		if s.Claim {
+			claimed = true
+			s.grant = make(chan bool, 1)
+			p.claims[claimKey{s.row.From, s.row.ID}] = s.grant
+		}
+	}
+	p.mu.Unlock()
+	if !claimed {
+		return show, nil
+	}
+	defer func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		for _, s := range show {
+			if s.Claim {
+				delete(p.claims, claimKey{s.row.From, s.row.ID})
+			}
+		}
+	}()
+	ctx, cancel := context.WithTimeout(ctx, claimWithin)
+	defer cancel()
+	if l != nil {
+		for _, s := range show {
+			if s.Claim {
+				p.answer(l, wire.VerdictClaim, wire.WhyNone, s.row.From, s.row.ID)
+			}
+		}
+	}
+	var granted, taken, open []*showing
+	for _, s := range show {
+		switch {
+		case !s.Claim:
+			granted = append(granted, s)
+		case l == nil:
+			open = append(open, s)
+		default:
+			select {
+			case yes := <-s.grant:
+				if yes {
+					granted = append(granted, s)
+				} else {
+					taken = append(taken, s)
+				}
+			case <-l.life.Done():
+				open = append(open, s)
+			case <-ctx.Done():
+				open = append(open, s)
+			}
+		}
+	}
+	err := p.settleClaims(l, granted, taken, open)
+	return slices.DeleteFunc(granted, func(s *showing) bool { return s.gone }), err
+}
+
+// settleClaims writes what the broker said about claims, and tells it that what was
+// granted is on the disk here.
+func (p *Peer) settleClaims(l *line, granted, taken, open []*showing) error {
+	err := p.home.state.Update(p.ctx, p.mesh, func(tx *profile.Tx) error {
+		for _, s := range granted {
+			if !s.Claim {
+				continue
+			}
+			s.row.Copy = false
+			if err := tx.SetInbox(&s.row); errors.Is(err, profile.ErrNotFound) {
+				s.gone = true // with its connection: it comes again
+				continue
+			} else if err != nil {
+				return err
+			}
+			if err := tx.Remember(s.row.From, s.row.ID, delivery.RememberUntil(s.row.Expires)); err != nil {
+				return err
+			}
+		}
+		for _, s := range taken {
+			if err := tx.DropInbox(s.row.Place); err != nil {
+				return err
+			}
+		}
+		for _, s := range open {
+			s.row.Recover()
+			if err := tx.SetInbox(&s.row); err != nil && !errors.Is(err, profile.ErrNotFound) {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, s := range granted {
+		if s.Claim && !s.gone {
+			p.answer(l, wire.VerdictReceived, wire.WhyNone, s.row.From, s.row.ID)
+		}
+	}
+	return nil
+}
+
+// seenRows moves messages to the history and notes their receipts, in one
+// transaction.
+func (p *Peer) seenRows(tx *profile.Tx, settings *profile.Config, t int64, messages []Message) error {
+	for i := range messages {
+		m := &messages[i]
+		row, err := tx.Inbox(m.place)
+		if errors.Is(err, profile.ErrNotFound) || err == nil && row.ID != m.ID {
+			continue // seen already
+		}
+		if err != nil {
+			return err
+		}
+		stream, err := tx.Stream(row.StreamKey)
+		if err != nil {
+			return err
+		}
+		if stream.Show(row.N, row.Expires); row.N > 0 {
+			if err := tx.SetStream(stream); err != nil {
+				return err
+			}
+		}
+		if settings.Receipts != profile.Off {
+			if err := p.noteReceipt(tx, row, wire.StateSeen, wire.WhyNone); err != nil {
+				return err
+			}
+		}
+		if settings.History != profile.Off {
+			if err := tx.PutHistory(p.historyOf(m, t)); err != nil {
+				return err
+			}
+		}
+		if err := tx.DropInbox(row.Place); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// historyOf is a message that was shown, for the history.
+func (p *Peer) historyOf(m *Message, t int64) *profile.Message {
+	return &profile.Message{ID: m.ID, From: m.From.Key, Address: m.From.Address, Session: m.From.Session, Label: m.From.Label,
+		Audience: m.To, Kind: string(m.Kind), Priority: wirePriority(m.Priority), ReplyTo: m.ReplyTo, Thread: m.Thread,
+		Depth: m.Depth, Sent: m.Sent.UnixMilli(), Time: t, Shower: p.session, Again: m.Again, Via: m.Via, Body: m.Body}
+}
+
+// messageOf makes of an opened message what programs get.
+func (p *Peer) messageOf(s *showing, verified map[string]bool) Message {
+	m := &s.message
+	out := Message{
+		ID: m.ID, Mesh: p.mesh, MeshName: p.alias, From: p.senderOf(m, verified), To: m.Audience.Address,
+		Kind: Kind(m.Kind), Body: m.Body, ReplyTo: m.ReplyTo, Thread: m.Thread, Priority: Priority(m.Priority),
+		Depth: m.Depth, Via: strings.Join(m.Via, ", "), Sent: timeOf(m.Time), Received: timeOf(s.row.Arrived), Expires: timeOf(m.Expires),
+		Again: s.Again, Missing: s.missing, Late: s.Late, Early: m.Time > s.row.Arrived+wire.ClockAhead,
+		place: s.row.Place,
+	}
+	return out
+}
+
+// senderOf names who wrote a message, by the chain.
+func (p *Peer) senderOf(m *seal.Message, verified map[string]bool) Sender {
+	s := Sender{Key: m.From, Session: m.Session, Label: m.Label, Self: m.From == p.self}
+	if member, ok := p.members().Member(m.From); ok {
+		s.User, s.Device = member.User, member.Device
+		s.Address, s.Verified = member.Address(), verified[member.User]
+	} else {
+		s.Address = p.addressOf(m.From)
+	}
+	if m.Label != "" {
+		s.Address += "/" + m.Label
+	}
+	return s
+}
+
+// timeOf is a time in Unix milliseconds.
+func timeOf(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms)
+}

@@ -1,0 +1,387 @@
+package peer
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/claudemesh/claudemesh-go/chain"
+	"github.com/claudemesh/claudemesh-go/delivery"
+	"github.com/claudemesh/claudemesh-go/keys"
+	"github.com/claudemesh/claudemesh-go/profile"
+	"github.com/claudemesh/claudemesh-go/roster"
+	"github.com/claudemesh/claudemesh-go/seal"
+	"github.com/claudemesh/claudemesh-go/signed"
+	"github.com/claudemesh/claudemesh-go/wire"
+)
+
+const (
+	// askAgain is how long a sender is not asked again, and not answered again, about
+	// the chain, in milliseconds. [CM-5]
+	askAgain = 60_000
+	// rosterWithin is how long a roster message waits for its recipient, in
+	// milliseconds.
+	rosterWithin = 24 * 3_600_000
+	// rosterBytes bounds the entries of one roster message; seal's limit is for its
+	// JSON, in which they are base64.
+	rosterBytes = seal.MaxRoster * 5 / 8
+	// fetchWithin bounds one fetch of entries from the broker.
+	fetchWithin = 30 * time.Second
+)
+
+// unsure is whose places in the chain could not be found here. Guarded by Peer.mu.
+type unsure struct {
+	doubts   map[keys.Public]*doubt // by who spoke of them
+	running  bool                   // settleDoubts runs
+	asked    map[keys.Public]int64  // when a sender was asked last
+	answered map[keys.Public]int64  // when a sender was answered last
+
+	confirmed confirmed
+	loaded    bool // confirmed was read from state.db
+	kept      confirmed
+}
+
+// doubt is a place that somebody spoke of.
+type doubt struct {
+	at  signed.At
+	fit fit
+}
+
+// confirmed is who last spoke from the place at which this peer stands.
+type confirmed struct {
+	by   keys.Public
+	time int64 // Unix ms
+}
+
+// confirmedBy notes that a member stands where this peer stands: nobody keeps a
+// later entry from this one that the other has. [CM-5]
+func (p *Peer) confirmedBy(from keys.Public, at signed.At) {
+	if from == p.self || at.N+1 != p.heldLen() {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.unsure.confirmed, p.unsure.loaded = confirmed{by: from, time: now()}, true
+	delete(p.unsure.doubts, from)
+}
+
+// valueConfirmed is the name under which it is kept: KEY TIME.
+const valueConfirmed = "confirmed"
+
+// confirmation is who last confirmed the roster, and when.
+func (p *Peer) confirmation() (string, time.Time) {
+	p.mu.Lock()
+	loaded := p.unsure.loaded
+	p.mu.Unlock()
+	if !loaded {
+		p.loadConfirmation()
+	}
+	p.mu.Lock()
+	c := p.unsure.confirmed
+	p.mu.Unlock()
+	if c.time == 0 {
+		return "", time.Time{}
+	}
+	return p.addressOf(c.by), timeOf(c.time)
+}
+
+func (p *Peer) loadConfirmation() {
+	var text string
+	err := p.home.state.View(p.ctx, p.mesh, func(tx *profile.Tx) (err error) {
+		text, err = tx.Value(valueConfirmed)
+		return err
+	})
+	if err != nil {
+		return
+	}
+	var c confirmed
+	key, at, _ := strings.Cut(text, " ")
+	if c.by.UnmarshalText([]byte(key)) == nil {
+		c.time, err = strconv.ParseInt(at, 10, 64)
+		if err != nil {
+			c = confirmed{}
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.unsure.loaded {
+		p.unsure.confirmed, p.unsure.kept, p.unsure.loaded = c, c, true
+	}
+}
+
+// keepConfirmation writes who last confirmed the roster, at most once a minute.
+func (p *Peer) keepConfirmation(t int64) int64 {
+	p.mu.Lock()
+	c, kept := p.unsure.confirmed, p.unsure.kept
+	due := c.time > kept.time+askAgain
+	if due {
+		p.unsure.kept = c
+	}
+	p.mu.Unlock()
+	if due {
+		text, err := c.by.MarshalText()
+		if err == nil {
+			err = p.home.state.Update(p.ctx, p.mesh, func(tx *profile.Tx) error {
+				return tx.SetValue(valueConfirmed, string(text)+" "+strconv.FormatInt(c.time, 10))
+			})
+		}
+		if err != nil && p.ctx.Err() == nil {
+			p.home.log.Info("noting who confirmed the roster", "mesh", p.alias, "err", err)
+		}
+	}
+	return 0
+}
+
+// unsureOf notes that somebody spoke of a place that is not here, and has it looked
+// for: at the broker, then at who spoke of it. [CM-5]
+func (p *Peer) unsureOf(from keys.Public, at signed.At, f fit) {
+	p.mu.Lock()
+	if p.unsure.doubts == nil {
+		p.unsure.doubts = make(map[keys.Public]*doubt)
+	}
+	p.unsure.doubts[from] = &doubt{at: at, fit: f}
+	start := !p.unsure.running
+	p.unsure.running = true
+	p.mu.Unlock()
+	if start {
+		p.spawn(p.settleDoubts)
+	}
+}
+
+// settleDoubts looks for what members spoke of until nothing new is to be looked
+// for.
+func (p *Peer) settleDoubts() {
+	for {
+		p.fetch()
+		p.mu.Lock()
+		doubts := p.unsure.doubts
+		p.unsure.doubts = nil
+		if len(doubts) == 0 || p.closed {
+			p.unsure.running = false
+			p.mu.Unlock()
+			return
+		}
+		p.mu.Unlock()
+		for from, d := range doubts {
+			if f := p.fitOf(from, d.at); f == ahead || f == other {
+				p.askSender(from, d.at, f)
+			}
+		}
+	}
+}
+
+// fetch asks the broker for what is new.
+func (p *Peer) fetch() {
+	p.mu.Lock()
+	l, ready := p.line, p.ready
+	p.mu.Unlock()
+	if l == nil || !ready {
+		return // the next welcome brings it
+	}
+	ctx, cancel := context.WithTimeout(p.ctx, fetchWithin)
+	defer cancel()
+	if err := p.syncLedger(ctx, p.askOn(ctx, l), nil); err != nil {
+		p.broken(l, err)
+	}
+}
+
+// pushed takes entries that the broker sent unasked.
+func (p *Peer) pushed(l *line, f *wire.Entries) {
+	page := chain.Page{From: f.From, Entries: f.Entries, Head: f.Head}
+	_, err := p.takePage(p.ctx, page)
+	if _, missing := roster.IsMissing(err, p.heldLen()); missing {
+		p.spawn(p.fetch)
+		return
+	}
+	if err != nil {
+		p.broken(l, err)
+	}
+}
+
+// broken ends a line over which something came that no honest broker sends.
+func (p *Peer) broken(l *line, err error) {
+	var behind *behindError
+	switch {
+	case errors.As(err, &behind), p.ctx.Err() != nil, errors.Is(err, context.DeadlineExceeded):
+		return
+	case errors.Is(err, chain.ErrStopped), p.explainChain(l.at.shown(), err) != "":
+		l.end(err)
+	default:
+		p.home.log.Info("entries from the broker", "mesh", p.alias, "err", err)
+	}
+}
+
+// askSender asks a member, sealed, for the entries that it spoke of and the broker
+// does not give. The user is told.
+func (p *Peer) askSender(from keys.Public, at signed.At, f fit) {
+	view := p.members()
+	name, owner := p.userOf(from), p.ownerName()
+	p.warn(fmt.Sprintf("%s's messages refer to a membership change that %s does not give us. Someone may be withholding a revocation. Ask %s; details: claudemesh doctor --mesh %s",
+		name, p.host(), owner, p.alias))
+	p.mu.Lock()
+	t := now()
+	if p.unsure.asked == nil {
+		p.unsure.asked = make(map[keys.Public]int64)
+	}
+	again := t-p.unsure.asked[from] < askAgain
+	if !again {
+		p.unsure.asked[from] = t
+	}
+	p.mu.Unlock()
+	if again || !isMember(view, from) {
+		return // nothing is sealed to a stranger
+	}
+	start := view.Next()
+	if f == other {
+		start = at.N - min(at.N, wire.MaxEntries)
+	}
+	p.sendRoster(from, &seal.Roster{Ask: true, From: start})
+}
+
+// sendRoster sends a roster message. [CM-5]
+func (p *Peer) sendRoster(to keys.Public, r *seal.Roster) {
+	t := now()
+	m := p.newMessage(t, seal.KindRoster)
+	m.Audience = seal.Audience{Keys: []keys.Public{to}}
+	m.Priority, m.Expires, m.Roster = seal.PriorityNow, t+rosterWithin, r
+	id, err := keys.NewMessageID(t, rand.Reader)
+	if err == nil {
+		m.ID = id
+		row := &delivery.OutboxRow{Session: p.session, ID: id, Class: wire.ClassMessage, Priority: wire.PriorityNow, Expires: m.Expires,
+			To: []delivery.Target{{Key: to, State: wire.StatePending}}}
+		err = p.commitRow(p.ctx, row, func(tx *profile.Tx) error {
+			if err := p.sealInto(row, m); err != nil {
+				return err
+			}
+			return tx.PutOutbox(row)
+		})
+	}
+	if err != nil && p.ctx.Err() == nil {
+		p.home.log.Info("a roster message", "mesh", p.alias, "err", err)
+	}
+}
+
+// rosterMessage takes a message that asks for entries of the chain or brings them.
+// It comes from strangers too, is never shown and never receipted. [CM-5]
+func (p *Peer) rosterMessage(a *arrival, f fit) {
+	p.answer(a.line, wire.VerdictReceived, wire.WhyNone, a.from, a.id)
+	from, r := a.from, a.message.Roster
+	if r == nil || a.message.Expires <= now() {
+		return
+	}
+	p.desk.add(func() {
+		if r.Ask {
+			p.answerRoster(from, r.From)
+		} else {
+			p.takeRoster(from, r)
+		}
+	})
+}
+
+// answerRoster brings a member what it asked for: the entries from a place on and
+// the head over them. What does not fit is left out, and then all of it, since
+// entries count under a head only.
+func (p *Peer) answerRoster(to keys.Public, from uint64) {
+	p.mu.Lock()
+	t := now()
+	if p.unsure.answered == nil {
+		p.unsure.answered = make(map[keys.Public]int64)
+	}
+	again := t-p.unsure.answered[to] < askAgain
+	if !again {
+		p.unsure.answered[to] = t
+	}
+	p.mu.Unlock()
+	if again || !isMember(p.members(), to) {
+		return
+	}
+	p.ledgerMu.Lock()
+	c := p.ledger.Chain()
+	entries, head := c.From(from, int(c.Len())), c.Head()
+	p.ledgerMu.Unlock()
+	r := &seal.Roster{From: from}
+	size := 0
+	for _, e := range entries {
+		size += len(e.Bytes) + len(e.Sig)
+		r.Entries = append(r.Entries, e.Object)
+	}
+	if size > rosterBytes || head.IsZero() {
+		r.Entries = nil
+	}
+	if len(r.Entries) > 0 {
+		r.Heads = []signed.Object{head.Object}
+	}
+	p.sendRoster(to, r)
+}
+
+// takeRoster takes what a sender brought. Entries under a head count, whoever brings
+// them; who answered with nothing under a head is refused by name.
+func (p *Peer) takeRoster(from keys.Public, r *seal.Roster) {
+	p.mu.Lock()
+	asked := p.unsure.asked[from] != 0
+	p.mu.Unlock()
+	if !asked {
+		return
+	}
+	err := errNothingUnderHead
+	for _, head := range r.Heads {
+		_, err = p.takePage(p.ctx, chain.Page{From: r.From, Entries: r.Entries, Head: head})
+		if err == nil {
+			return // what was held is looked at again by rosterChanged
+		}
+	}
+	name := p.addressOf(from)
+	p.home.log.Warn("entries from a member", "mesh", p.alias, "from", name, "err", err)
+	var fork *chain.ForkError
+	var conflict *chain.ConflictError
+	switch {
+	case errors.As(err, &fork), errors.As(err, &conflict):
+		p.warn(p.explainChain(p.host(), err))
+	default:
+		p.warn(fmt.Sprintf("%s's messages refer to a membership change that nobody can show, not %s either; they are refused", userIn(name), name))
+		p.refuseUnopened(from)
+	}
+}
+
+// errNothingUnderHead is an answer with no entries that a broker's head covers.
+var errNothingUnderHead = errors.New("nothing under a head")
+
+// refuseUnopened drops what a sender's word kept unopened, and tells the sender.
+func (p *Peer) refuseUnopened(from keys.Public) {
+	err := p.home.state.Update(p.ctx, p.mesh, func(tx *profile.Tx) error {
+		v, err := tx.InboxView(0)
+		if err != nil {
+			return err
+		}
+		for i := range v.Rows {
+			if r := &v.Rows[i]; r.From == from && r.State == delivery.InboxUnopened {
+				if err := p.refuseRow(tx, r.Place, wire.WhyUnconfirmed); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil && p.ctx.Err() == nil {
+		p.home.log.Warn("refusing messages", "mesh", p.alias, "err", err)
+	}
+	p.receiptsDue()
+}
+
+// refuseRow drops a message that was received, and notes that its sender is told.
+func (p *Peer) refuseRow(tx *profile.Tx, place int64, why wire.Why) error {
+	row, err := tx.Inbox(place)
+	if err != nil {
+		return err
+	}
+	if !row.Copy { // of a copy its sender hears from the broker
+		if err := p.noteReceipt(tx, row, wire.StateRefused, why); err != nil {
+			return err
+		}
+	}
+	return tx.DropInbox(place)
+}
