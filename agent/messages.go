@@ -54,7 +54,7 @@ func (s *server) checkMessages(ctx context.Context, _ *mcp.CallToolRequest, in c
 		if out.More {
 			break
 		}
-		inbox, err := p.Take(ctx, peer.TakeOptions{Max: resultMessages - len(out.Messages), Low: true})
+		inbox, err := p.Take(ctx, peer.TakeOptions{Max: resultMessages - len(out.Messages), Asked: true})
 		if err != nil {
 			return nil, checkOutput{}, err
 		}

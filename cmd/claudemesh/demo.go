@@ -240,7 +240,7 @@ func (d *demo) beAway(ctx context.Context) error {
 	if got.err != nil {
 		return got.err
 	}
-	box, err := d.bob.Take(ctx, peer.TakeOptions{Low: true, Elsewhere: true})
+	box, err := d.bob.Take(ctx, peer.TakeOptions{Asked: true, Elsewhere: true})
 	if err != nil {
 		return err
 	}

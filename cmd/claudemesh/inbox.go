@@ -25,7 +25,7 @@ were seen. What is meant for a session that runs is left to it, unless --take.`,
 			if follow && peek {
 				return usagef("--follow and --peek exclude each other: what is followed is seen")
 			}
-			o.Low = true // whoever runs inbox asks for what waits until it is asked for
+			o.Asked = true // whoever runs inbox asks for what waits until it is asked for
 			if follow {
 				return a.follow(cmd.Context(), o)
 			}
