@@ -203,8 +203,8 @@ func (b *Broker) CommitFailed(now int64, seq uint64) {
 			continue
 		}
 		it.disk = diskFailed
-		if c := it.m.conn; c != nil {
-			closing = append(closing, c)
+		if it.m.conn != nil {
+			closing = append(append(closing, it.m.conn), it.m.also...)
 		}
 		b.abandon(it)
 	}
@@ -221,7 +221,7 @@ func (b *Broker) CommitFailed(now int64, seq uint64) {
 func (b *Broker) giveUp(c *connState) {
 	for i := b.head; i < len(b.saving); i++ {
 		s := b.saving[i]
-		if it := s.item; it != nil && s.claim == nil && it.m.conn == c && it.disk == diskSaving && it.seq == s.seq {
+		if it := s.item; it != nil && s.claim == nil && it.m.sentOver(c) && it.disk == diskSaving && it.seq == s.seq {
 			it.disk = diskFailed
 			b.emit(Effect{Kind: EffectDrop, Peer: it.to.key, Lane: it.lane, N: it.n})
 			b.abandon(it)
@@ -230,7 +230,7 @@ func (b *Broker) giveUp(c *connState) {
 	for _, bucket := range b.due {
 		for _, p := range bucket {
 			for it := p.graceFirst; it != nil; it = it.graceNext {
-				if it.m.conn == c && it.place == placeOut {
+				if it.m.sentOver(c) && it.place == placeOut {
 					it.disk = diskFailed
 				}
 			}
@@ -256,8 +256,8 @@ func (b *Broker) vanish(it *item) {
 	m := it.m
 	if m.one {
 		m.left--
-	} else if !it.acked && m.conn != nil && !m.conn.closed {
-		m.conn.unacked--
+	} else if !it.acked {
+		m.answered()
 	}
 	at := &m.items
 	for *at != it {
@@ -265,8 +265,8 @@ func (b *Broker) vanish(it *item) {
 	}
 	*at = it.sibling
 	if m.items == nil {
-		if m.one && !m.acked && m.conn != nil && !m.conn.closed {
-			m.conn.unacked--
+		if m.one && !m.acked {
+			m.answered()
 		}
 		delete(b.known, messageKey{m.from, m.id})
 	}

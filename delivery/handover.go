@@ -230,9 +230,7 @@ func (b *Broker) revive(row *Row) *item {
 		return nil
 	}
 	if it != nil && it.asking { // here is the answer
-		it.asking, it.counted, it.place = false, true, placeStored
-		it.disk = diskSaved
-		b.tellQueued(it)
+		b.found(it)
 	}
 	if it != nil && it.place != placeStored {
 		if it.n == row.N {

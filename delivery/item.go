@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"math"
+	"slices"
 
 	"github.com/claudemesh/claudemesh-go/keys"
 	"github.com/claudemesh/claudemesh-go/wire"
@@ -39,7 +40,8 @@ type message struct {
 	from    *peerState
 	id      keys.MessageID
 	expires int64
-	conn    *connState // that sent it last; nil: unknown or closed
+	conn    *connState   // that sent it last; nil: not known
+	also    []*connState // that sent it too, before
 	one     bool
 	acked   bool // one: its sender was told
 	whole   bool // every row of it is among the items: it was sent in this process
@@ -58,6 +60,23 @@ func (m *message) busy() bool {
 		}
 	}
 	return false
+}
+
+// sentOver tells whether a connection has sent the message.
+func (m *message) sentOver(c *connState) bool { return m.conn == c || slices.Contains(m.also, c) }
+
+// answered counts one answer to the connections that sent the message.
+func (m *message) answered() {
+	m.conn.answered()
+	for _, c := range m.also {
+		c.answered()
+	}
+}
+
+func (c *connState) answered() {
+	if c != nil && c.unacked > 0 {
+		c.unacked--
+	}
 }
 
 // find gives the message's item for a recipient, or nil.

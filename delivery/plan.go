@@ -63,7 +63,7 @@ type Plan struct {
 	// Missing are changes of InboxRow.Missing, to be written.
 	Missing []MissingChange
 	// Expired are the places of rows past their expiry, to be dropped; their ids
-	// stay remembered.
+	// stay remembered. Of a copy the broker is told: refused, wire.WhyExpired.
 	Expired []int64
 	// Next is when to look again, Unix ms; 0: when something changes.
 	Next int64

@@ -85,9 +85,7 @@ func (b *Broker) lose(it *item) {
 		m.left--
 	} else if !it.acked {
 		it.acked = true
-		if m.conn != nil && !m.conn.closed {
-			m.conn.unacked--
-		}
+		m.answered()
 	}
 	if !m.busy() {
 		b.remember(m)
@@ -179,25 +177,27 @@ func (b *Broker) tell(it *item, state wire.State, why wire.Why) {
 	if m.one {
 		acked = &m.acked
 	}
-	c := m.conn
-	if c != nil && c.closed {
-		c = nil
-	}
-	if !*acked {
+	if !*acked { // with nobody there it is sent again, and answered then
 		*acked = true
-		if c != nil {
-			c.unacked--
-			b.ack(c, it, state, why)
-		} // else it is sent again, and answered then
+		m.answered()
+		if m.conn != nil && !m.conn.closed {
+			b.ack(m.conn, it, state, why)
+		}
+		for _, c := range m.also {
+			if !c.closed {
+				b.ack(c, it, state, why)
+			}
+		}
 		return
 	}
 	if it.lane == LaneReceipt {
 		return // what becomes of a receipt interests nobody
 	}
-	if c == nil && len(m.from.conns) > 0 {
+	c := m.conn
+	if (c == nil || c.closed) && len(m.from.conns) > 0 {
 		c = m.from.conns[len(m.from.conns)-1]
 	}
-	if c != nil {
+	if c != nil && !c.closed {
 		b.ack(c, it, state, why)
 		return
 	}

@@ -1,6 +1,8 @@
 package delivery
 
 import (
+	"slices"
+
 	"github.com/claudemesh/claudemesh-go/keys"
 	"github.com/claudemesh/claudemesh-go/wire"
 )
@@ -139,14 +141,12 @@ func (b *Broker) answered(it *item, rows []*Row) {
 	if !it.asking || it.place == placeDone {
 		return
 	}
-	it.asking = false
 	for _, row := range rows {
 		if row.To == it.to.key {
 			q := &it.to.queues[it.lane]
-			it.n, it.size, it.disk, it.counted = row.N, row.Size(), diskSaved, true
-			it.to.memory++ // as if it had been there
-			b.evict(q, it)
-			b.tellQueued(it)
+			it.n, it.size = row.N, row.Size()
+			b.found(it)
+			q.leave(it.n)
 			if q.lane.One() {
 				q.skipped = true
 				b.rescan(it.to)
@@ -155,7 +155,19 @@ func (b *Broker) answered(it *item, rows []*Row) {
 			return
 		}
 	}
+	it.asking = false
 	b.end(it, wire.StateRefused, wire.WhyQueueFull)
+}
+
+// found is a message that the store has, as was asked.
+func (b *Broker) found(it *item) {
+	it.asking, it.counted = false, true
+	it.place, it.disk = placeStored, diskSaved
+	if p := it.to; p.waiting == p.memory { // it had not been counted
+		p.waiting++
+		b.waiting++
+	}
+	b.tellQueued(it)
 }
 
 // countReceipt keeps the number of receipts that wait for a pair in its bound.
@@ -175,19 +187,17 @@ func (b *Broker) countReceipt(from, to *peerState) {
 }
 
 // again answers what was sent before: what was told once is told again, what
-// was not is told to the connection that asked last, and what could not be
-// stored is tried anew.
+// was not is told to all connections that sent it, and what could not be stored
+// is tried anew.
 func (b *Broker) again(m *message, c *connState) {
-	old := m.conn
-	if old != nil && old.closed {
-		old = nil
-	}
-	m.conn = c
-	if m.one {
-		if !m.acked {
-			if old != nil {
-				old.unacked--
-			}
+	anew := !m.sentOver(c)
+	if anew {
+		m.also = slices.DeleteFunc(m.also, func(o *connState) bool { return o.closed })
+		if m.conn != nil && !m.conn.closed {
+			m.also = append(m.also, m.conn)
+		}
+		m.conn = c
+		if m.one && !m.acked {
 			c.unacked++
 		}
 	}
@@ -200,10 +210,7 @@ func (b *Broker) again(m *message, c *connState) {
 			b.ack(c, it, it.state, it.why)
 		case it.acked:
 			b.ack(c, it, wire.StateQueued, wire.WhyNone)
-		default:
-			if old != nil {
-				old.unacked--
-			}
+		case anew:
 			c.unacked++
 		}
 		if it.place != placeDone && it.disk == diskFailed {

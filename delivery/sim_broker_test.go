@@ -203,6 +203,9 @@ func (b *simBroker) run() {
 // receive takes a frame off a link.
 func (b *simBroker) receive(l *link, f frame) {
 	w := b.w
+	if f.msg != nil {
+		w.trace("broker: frame %d m%d %v of %v on conn %d", f.kind, f.msg.idx, f.verdict, l.proc.dev, l.conn)
+	}
 	switch f.kind {
 	case frameHello:
 		p := l.proc
@@ -240,6 +243,9 @@ func (b *simBroker) receive(l *link, f frame) {
 		}
 		b.machine.Send(w.now, &s)
 	case frameReceipt:
+		if r := f.msg.rec(l.proc.dev); r != nil && r.tookAt == 0 {
+			r.tookAt = w.now
+		}
 		if f.verdict == wire.VerdictRefused {
 			if r := f.msg.rec(l.proc.dev); r != nil && !r.arrived {
 				r.over = wire.StateRefused

@@ -38,6 +38,9 @@ func (p *proc) plan() (then func()) {
 		if rec := m.rec(d); rec.over == 0 && !r.Copy {
 			rec.over = wire.StateExpired
 		}
+		if r.Copy && p.link != nil { // the broker has it still
+			p.link.sendUp(frame{kind: frameReceipt, verdict: wire.VerdictRefused, why: wire.WhyExpired, msg: m})
+		}
 		d.dropRow(place)
 	}
 	p.lookAt = plan.Next

@@ -91,10 +91,11 @@ type simRec struct {
 	why      wire.Why
 	told     wire.State // what this broker process said last
 	toldAt   int64
-	promised bool // a broker said queued or delivered
-	lax      bool // a broker refused it once, which its sender may not have heard
-	out      Conn // the broker has it out there
-	arrived  bool // durable in the recipient's profile
+	tookAt   int64 // when the broker heard of the recipient
+	promised bool  // a broker said queued or delivered
+	lax      bool  // a broker refused it once, which its sender may not have heard
+	out      Conn  // the broker has it out there
+	arrived  bool  // durable in the recipient's profile
 	shown    int
 	seen     bool       // durable in the recipient's profile
 	over     wire.State // refused, expired: it need not be shown any more
