@@ -351,7 +351,7 @@ func (b *Broker) fetchedMessage(f *Fetch, rows []*Row) {
 			continue
 		}
 		b.drop(row)
-		if p := b.peer(row.To); it == nil && p.waiting > 0 {
+		if p := b.peer(row.To); it == nil && p.waiting > p.memory {
 			p.waiting--
 			b.waiting--
 		}

@@ -269,6 +269,10 @@ func (b *Broker) revive(row *Row) *item {
 	it.n, it.row, it.size = row.N, row, row.Size()
 	if it.lane != LaneReceipt {
 		to.memory++
+		if to.waiting < to.memory { // it had not been counted
+			to.waiting++
+			b.waiting++
+		}
 	}
 	return it
 }

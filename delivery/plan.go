@@ -115,8 +115,7 @@ type planner struct {
 // shownRow is a message to show, with what orders it.
 type shownRow struct {
 	Showing
-	row  *InboxRow
-	slot int // its stream
+	row *InboxRow
 }
 
 // at asks for another look at a time.
@@ -159,50 +158,47 @@ func compareStreams(a, b *InboxRow) int {
 // What has to wait keeps back what is behind it, save where the user's policy
 // or a wrong clock holds it.
 func (p *planner) stream(rows []*InboxRow) {
-	last := p.view.Streams[rows[0].StreamKey].Shown
-	began := last > 0 // else the first number seen starts the count
-	passed := last    // highest number shown, or held here
-	blocked := false
-	high := last // highest number that was, or may have been, in front of the user
+	last := p.view.Streams[rows[0].StreamKey].Shown // highest number shown
+	began := last > 0                               // else the first number seen starts the count
+	held := uint64(0)                               // numbers above last that are here, and held
+	high := last                                    // highest number that was, or may have been, in front of the user
 	for _, r := range rows {
 		if r.State == InboxShowing && !r.Copy || r.Again {
 			high = max(high, r.N)
 		}
 	}
+	blocked := false
 	for _, r := range rows {
 		numbered := r.N > 0
 		switch {
 		case r.State == InboxShowing:
-			if r.Shower != p.want.Session {
-				blocked = true
-			}
-			last, passed, began = max(last, r.N), max(passed, r.N), true
+			blocked = blocked || r.Shower != p.want.Session
+			last, held, began = max(last, r.N), 0, true
 			continue
 		case r.State == InboxHeld || r.ahead(p.now):
 			if r.ahead(p.now) {
 				p.at(r.Sent)
 			}
-			passed = max(passed, r.N)
+			if r.N > last {
+				held++
+			}
 			continue
 		}
-		mine := p.mine(r)
-		if blocked && numbered || !mine {
+		if mine := p.mine(r); !mine || blocked && numbered {
 			blocked = true
 			continue
 		}
 		s := shownRow{Showing: Showing{Place: r.Place, Claim: r.Copy, Again: r.Again}, row: r}
 		s.Late = numbered && r.N < high
-		if numbered && !r.claimed() {
-			if began && r.N > passed+1 {
-				if wait := r.Arrived + wire.GapWait; p.now < wait {
-					p.at(wait)
-					blocked = true
-					continue
-				}
-				s.Gap = true
+		if began && r.N > last && r.N-last-1 > held && !r.claimed() {
+			if wait := r.Arrived + wire.GapWait; p.now < wait {
+				p.at(wait)
+				blocked = true
+				continue
 			}
+			s.Gap = true
 		}
-		last, passed, began = max(last, r.N), max(passed, r.N), true
+		last, held, began = max(last, r.N), 0, true
 		p.shown = append(p.shown, s)
 	}
 }

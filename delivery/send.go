@@ -163,10 +163,6 @@ func (b *Broker) answered(it *item, rows []*Row) {
 func (b *Broker) found(it *item) {
 	it.asking, it.counted = false, true
 	it.place, it.disk = placeStored, diskSaved
-	if p := it.to; p.waiting == p.memory { // it had not been counted
-		p.waiting++
-		b.waiting++
-	}
 	b.tellQueued(it)
 }
 
