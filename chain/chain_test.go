@@ -65,6 +65,14 @@ func filled(t *testing.T, entries []chain.Signed) *chain.Chain {
 func TestReadPages(t *testing.T) {
 	a := grow(t, 9, 1)
 	b := append(append([]chain.Signed{}, a[:3]...), relink(t, grow(t, 9, 2)[3:], a[2])...)
+	misplaced := a[6].Entry // on top of a5, but said to be the eighth
+	misplaced.N = 7
+	wrong, err := chain.Make(misplaced, secret("owner"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	atSix := wrong
+	atSix.Entry.N = 6 // for the head alone
 	gap := func(err error) (uint64, bool) {
 		var g *chain.GapError
 		return func() uint64 {
@@ -95,6 +103,7 @@ func TestReadPages(t *testing.T) {
 		{"swapped", swap(page(t, a, 6, 8)), 0, 0, chain.ErrBroken, -1},
 		{"another entry within", replace(page(t, a, 6, 8), 1, b[7].Object), 0, 0, chain.ErrBroken, -1},
 		{"said to begin elsewhere", shift(page(t, a, 6, 8), 5), 0, 0, chain.ErrBroken, -1},
+		{"an entry that says another place", chain.Page{From: 6, Entries: []signed.Object{wrong.Object}, Head: headOver(t, atSix)}, 0, 0, chain.ErrBroken, -1},
 		{"a head beyond", withHead(page(t, a, 6, 7), headOver(t, a[8])), 0, 0, chain.ErrShort, -1},
 		{"a head before its end", withHead(page(t, a, 6, 8), headOver(t, a[7])), 0, 0, chain.ErrShort, -1},
 		{"a head over another entry", withHead(page(t, a, 6, 8), headOver(t, b[8])), 0, 0, chain.ErrBroken, -1},

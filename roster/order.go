@@ -77,11 +77,6 @@ func (r *Roster) Propose(objects []signed.Object, now int64, me keys.Public) (Pr
 		}
 		return Proposal{}, err
 	}
-	for _, e := range entries {
-		if e.Void != nil {
-			return Proposal{}, e.Void
-		}
-	}
 	if p.f, err = r.fold(from, entries); err != nil {
 		return Proposal{}, err
 	}

@@ -277,6 +277,36 @@ func TestDeviceInviteOfARevokedDevice(t *testing.T) {
 		own          join bob@tablet                   -> invite maker
 		= pending bob@phone+admin
 	`)
+	tell(t, team+`
+		bob@desk     invite own user=bob
+		own          join bob@tablet
+		bob@desk     invite asked user=bob approve
+		asked        join bob@phone
+		= pending bob@phone+admin
+		alice@laptop revoke bob@desk                              # now nothing vouches that it is bob's
+		= pending bob@phone+user+admin
+	`)
+}
+
+// "invite: admin and up, with a rank below its own; a member for its own further
+// devices"
+func TestWhoInvites(t *testing.T) {
+	tell(t, team+`
+		alice@laptop invite x rank=admin               -> not entitled
+		bob@desk     invite x                          -> not entitled
+		bob@desk     invite x user=carol               -> not entitled
+		bob@desk     invite own user=bob
+		link         invite x                          -> not entitled
+		nobody@x     invite x                          -> not entitled
+		broker       invite x                          -> not entitled
+		owner        invite y rank=admin
+		recovery     invite z rank=admin
+		y            join dave@one
+		z            join erin@one
+		owner        role dave@one member
+		dave@one     invite x                          -> not entitled
+		= members alice@laptop:admin bob@desk:member carol@mac:member dave@one:member erin@one:admin
+	`)
 }
 
 // "Joining needs an open invite: signer still entitled, uses left, time before

@@ -87,14 +87,18 @@ func public(name string) keys.Public { return secret(name).Public() }
 // genesis is the first entry of every story.
 func genesis(t testing.TB) chain.Signed {
 	t.Helper()
-	e, err := chain.NewGenesis(start, secret("owner"), chain.Genesis{
-		Name: "acme", Recovery: public("recovery"), Broker: public("broker"),
-		URLs: []string{"https://mesh.example.org"},
-	}, strings.NewReader("sixteen bytes..."))
+	e, err := newGenesis()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return e
+}
+
+func newGenesis() (chain.Signed, error) {
+	return chain.NewGenesis(start, secret("owner"), chain.Genesis{
+		Name: "acme", Recovery: public("recovery"), Broker: public("broker"),
+		URLs: []string{"https://mesh.example.org"},
+	}, strings.NewReader("sixteen bytes..."))
 }
 
 // tell runs a story.

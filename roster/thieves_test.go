@@ -187,7 +187,7 @@ func (w *world) thiefHeal() {
 	face := pick(w, w.faces)
 	n := face.r.Chain().Len()
 	name := w.fresh("broker%d")
-	b := face.copyOf(n - w.rng.Uint64N(min(n-6, 6)+1))
+	b := face.copyOf(n - w.rng.Uint64N(min(n-5, 6)+1))
 	b.key, b.life = cached(name).(keys.BrokerPrivate), 1
 	w.key(name)
 	w.lives[b.key.Public()] = 1
