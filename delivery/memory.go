@@ -69,14 +69,16 @@ func (b *Broker) forgetOne() {
 }
 
 // fetchedExpired drops rows whose time has passed and tells their senders. What
-// is out is its recipient's to refuse, unless it has to be claimed first.
+// is out is its recipient's to refuse, for ten minutes, unless it has to be
+// claimed first.
 func (b *Broker) fetchedExpired(f *Fetch, rows []*Row, more bool) {
 	gone := false
 	for _, row := range rows {
 		it := b.revive(row)
 		if it != nil {
 			it.place = placeWaiting // in no queue
-		} else if it = b.inMemory(row); it == nil || it.place == placeOut && (!it.m.one || it.m.winner != nil) {
+		} else if it = b.inMemory(row); it == nil || it.place == placeOut &&
+			(!it.m.one || it.m.winner != nil) && b.now < row.Expires+wire.ClockAhead {
 			continue
 		}
 		if it.place != placeDone {
