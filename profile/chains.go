@@ -140,10 +140,11 @@ func (tx *Tx) Chain(chain signed.Hash, from uint64, limit int) (entries []signed
 }
 
 // PutBan keeps a revocation that was met outside the chain. Every one is kept,
-// once.
+// once, since the earliest place that was given: a heal moves a ban back to where the
+// branch left that is followed from then on.
 func (tx *Tx) PutBan(o signed.Object, since int64) error {
-	_, err := tx.q.Exec("INSERT INTO ban (mesh, since, signed, sig) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-		tx.mesh, since, o.Bytes, o.Sig)
+	_, err := tx.q.Exec("INSERT INTO ban (mesh, since, signed, sig) VALUES (?, ?, ?, ?)"+
+		" ON CONFLICT DO UPDATE SET since = min(since, excluded.since)", tx.mesh, since, o.Bytes, o.Sig)
 	return err
 }
 

@@ -375,7 +375,7 @@ func TestChains(t *testing.T) {
 		t.Error("chains mix", got)
 	}
 	do(t, s, func(tx *Tx) error {
-		return errors.Join(tx.PutBan(blobOf("revoke"), 5), tx.PutBan(blobOf("revoke"), 6), tx.PutBan(blobOf("revoke 2"), 7))
+		return errors.Join(tx.PutBan(blobOf("revoke"), 6), tx.PutBan(blobOf("revoke"), 5), tx.PutBan(blobOf("revoke"), 7), tx.PutBan(blobOf("revoke 2"), 7))
 	})
 	do(t, s, func(tx *Tx) error {
 		bans, err := tx.Bans()
