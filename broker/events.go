@@ -19,6 +19,9 @@ const (
 	EventEntry   EventKind = "entry"   // an entry was appended: Type says which
 )
 
+// StateWaits is the state of an entry whose target waits to be admitted.
+const StateWaits = "waits"
+
 // Event is one thing that happened, in metadata: names, sizes, never content.
 type Event struct {
 	Time int64       // Unix milliseconds
@@ -34,7 +37,7 @@ type Event struct {
 	// Type is the entry's type, for EventEntry: "join", "admit", "revoke", …
 	Type string
 	// State is a message's new state: "delivered", "queued", "refused" or
-	// "expired".
+	// "expired"; of an entry [StateWaits] where its target waits for a yes.
 	State string
 	// Bytes is the size of a message as it travels, sealed.
 	Bytes int

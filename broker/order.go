@@ -229,15 +229,26 @@ func (m *mesh) announce(by *session, change roster.Change, now int64) {
 	for i, e := range change.Entries {
 		m.b.recorder.add(audit{mesh: m.id, event: auditAppend, actor: e.Entry.By, target: about(e.Entry),
 			time: now, detail: string(e.Entry.Type()), bytes: len(e.Bytes)})
-		if m.b.feeds.any() {
-			m.emit(Event{Time: now, Kind: EventEntry, Type: string(e.Entry.Type()), Bytes: len(e.Bytes),
-				Actor: m.signer(e.Entry), Target: m.addressOrNone(about(e.Entry))})
-		}
 		if change.Voids[i] == nil {
+			m.tellEntry(e, now)
 			m.concern(e.Entry, now)
 		}
 	}
 	m.restand(now)
+}
+
+// tellEntry tells whoever listens of an entry that counts. mu is held.
+func (m *mesh) tellEntry(e chain.Signed, now int64) {
+	if !m.b.feeds.any() {
+		return
+	}
+	key := about(e.Entry)
+	event := Event{Time: now, Kind: EventEntry, Type: string(e.Entry.Type()), Bytes: len(e.Bytes),
+		Actor: m.signer(e.Entry), Target: m.addressOrNone(key)}
+	if m.state().Standing(key, now) == roster.Waits {
+		event.State = StateWaits
+	}
+	m.emit(event)
 }
 
 // about is the key that an entry is about, zero if there is none or several.

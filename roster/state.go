@@ -215,6 +215,16 @@ func (s State) Member(key keys.Public) (Member, bool) {
 	return r.member(), true
 }
 
+// Named gives the user and device of a key that joined, whether it belongs, waits
+// or was put out since: for telling people who did what.
+func (s State) Named(key keys.Public) (user, device string, ok bool) {
+	r := s.record(key)
+	if r == nil || r.role != rolePeer {
+		return "", "", false
+	}
+	return r.peer.user, r.peer.device, true
+}
+
 // belongs tells whether the record is a member's.
 func (r *record) belongs() bool { return r.role == rolePeer && r.revoked == nil && !r.peer.waiting }
 
