@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-
-	"github.com/claudemesh/claudemesh-go/signed"
 )
 
 var (
@@ -96,9 +94,4 @@ func broken(format string, args ...any) error {
 // malformed makes an error that wraps ErrMalformed.
 func malformed(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{ErrMalformed}, args...)...)
-}
-
-// place prints a place for errors.
-func place(n uint64, hash signed.Hash) string {
-	return fmt.Sprintf("%d (%s)", n, hash.Short())
 }

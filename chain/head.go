@@ -21,9 +21,9 @@ type Head struct {
 	Hash signed.Hash `json:"hash"`
 	// Time is the broker's clock when it signed, in Unix milliseconds. Never zero.
 	Time int64 `json:"time"`
-	// Life counts how often the broker's memory may have been lost: it goes up
-	// when the broker finds that it was restored from a backup, and when it orders
-	// a heal. Within one life two heads never contradict each other. Starts with 1.
+	// Life goes up whenever the broker may sign another order than it did before:
+	// when it may have been restored from a backup, and when it orders a heal. Within
+	// one life two heads never contradict each other. Never zero.
 	Life uint64 `json:"life"`
 }
 

@@ -16,7 +16,7 @@ const URLUnix = "unix:"
 const maxURL = 256
 
 // ErrURL is wrapped by errors about a broker's URL.
-var ErrURL = errors.New("chain: a broker's URL is https://HOST[:PORT], http://HOST[:PORT] or unix:")
+var ErrURL = errors.New("chain: not a broker's URL, which is https://HOST[:PORT] or http://HOST[:PORT]")
 
 // CheckURL checks where to dial a broker: https://HOST[:PORT], http://HOST[:PORT] or
 // [URLUnix]; the host in lower case, a name, an IPv4 address or an IPv6 address in

@@ -2,6 +2,7 @@ package roster_test
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 
@@ -61,6 +62,22 @@ func (w *world) thiefAct() {
 	case chain.Revoke:
 		if w.rng.IntN(2) == 0 {
 			b.Keys = append(b.Keys, w.key("owner"))
+			body = b
+		}
+	}
+	if all := slices.Sorted(maps.Values(w.names)); w.rng.IntN(3) == 0 { // about any key at all
+		switch b := body.(type) {
+		case chain.Role:
+			b.Key = w.key(pick(w, all))
+			body = b
+		case chain.Admit:
+			b.Peer = w.key(pick(w, all))
+			body = b
+		case chain.Revoke:
+			b.Keys = []keys.Public{w.key(pick(w, all))}
+			body = b
+		case chain.Invite:
+			b.Key = w.key(pick(w, all))
 			body = b
 		}
 	}
