@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/claudemesh/claudemesh-go/delivery"
@@ -192,4 +193,35 @@ func TestConfigOnAFullDisk(t *testing.T) {
 	if err != nil || len(left) != 0 {
 		t.Errorf("left behind: %v", left)
 	}
+}
+
+// TestMessagesWhileTheBrokersDiskIsFull: the broker acknowledges nothing that
+// it cannot keep; the sender keeps it, and it arrives when there is room.
+func TestMessagesWhileTheBrokersDiskIsFull(t *testing.T) {
+	d := newDisk(t, "16m")
+	alice, bob, carol := newPerson(t, "alice"), newPerson(t, "bob"), newPerson(t, "carol")
+	alice.dir = filepath.Join(d.path, "alice")
+	up, _ := alice.up("--listen", "127.0.0.1:0", "--name", "alice")
+	link := alice.invite()
+	for _, p := range []*person{bob, carol} {
+		p.doWith(link+"\n", "join", "--name", p.name, "--device", "host")
+	}
+	bob.do("send", "carol", "with room")
+
+	ballast := filepath.Join(d.path, "ballast")
+	exec.Command("dd", "if=/dev/zero", "of="+ballast, "bs=4k").Run() // until the disk is full
+	r := bob.try("", "send", "carol", "without room")
+	if r.code == 0 {
+		t.Errorf("a message was acknowledged that could not be kept:\n%s%s", r.out, r.err)
+	}
+	d.run("rm", ballast)
+	bob.do("send", "carol", "room again")
+	var got []string
+	for _, m := range carol.inbox() {
+		got = append(got, m.Body)
+	}
+	if want := []string{"with room", "without room", "room again"}; !slices.Equal(got, want) {
+		t.Errorf("carol has %q, want %q", got, want)
+	}
+	up.stop()
 }
