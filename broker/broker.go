@@ -226,11 +226,12 @@ func (b *Broker) serving() bool {
 	return b.phase == phaseServing
 }
 
-// enter counts a task that the end waits for, unless the end has begun.
-func (b *Broker) enter() bool {
+// enter counts a task that the end waits for, unless the end has begun or, but
+// for what comes from within the process, serving has not.
+func (b *Broker) enter(within bool) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.phase != phaseServing {
+	if b.phase != phaseServing && !(within && b.phase == phaseNew) {
 		return false
 	}
 	b.tasks.Add(1)

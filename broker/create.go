@@ -76,6 +76,10 @@ func (b *Broker) NewToken(ctx context.Context) (string, error) {
 // broker's head over them. Sent again with the same entries it answers the
 // present head.
 func (b *Broker) CreateMesh(ctx context.Context, entries []signed.Object) (signed.Object, error) {
+	if !b.enter(true) {
+		return signed.Object{}, errBusy
+	}
+	defer b.tasks.Done()
 	return b.create(ctx, entries, [32]byte{})
 }
 
@@ -156,7 +160,7 @@ func (b *Broker) serveCreate(w http.ResponseWriter, r *http.Request, q request) 
 		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
 		return
 	}
-	if !b.enter() {
+	if !b.enter(false) {
 		b.refuse(w, wire.CodeBusy, "")
 		return
 	}

@@ -16,12 +16,12 @@ import (
 
 // storing is what a mesh has asked of the store and not heard of yet.
 type storing struct {
-	ops     []delivery.Effect // to be submitted; what comes while a batch is under way shares the next
-	spare   []delivery.Effect
-	batches int         // submitted and not answered
-	retry   *time.Timer // armed after a failure; until it fires nothing is submitted that can wait
-	acks    wire.Ack    // being gathered by run
-	ackTo   *session
+	ops   []delivery.Effect // to be submitted; what comes while a batch is under way shares the next
+	spare []delivery.Effect
+	busy  bool        // a batch is submitted and not answered
+	pause *time.Timer // armed after a failure; until it fires nothing is submitted
+	acks  wire.Ack    // being gathered by run
+	ackTo *session
 }
 
 // send takes a send frame. It is refused for recipients that do not belong
@@ -147,7 +147,7 @@ func (m *mesh) run(now int64) {
 		m.carryOut(&effects[i], now)
 	}
 	m.flushAck()
-	m.submit(false)
+	m.submit()
 	m.arm(now)
 }
 
@@ -228,18 +228,19 @@ func (s *session) sendAck(a *wire.Ack) {
 
 // submit hands the store what is to be kept. While a batch is under way what
 // comes waits for its answer, and goes together: commits gather without a
-// timer. With now, at the end, it goes behind that batch at once. mu is held.
-func (m *mesh) submit(now bool) {
-	if len(m.store.ops) == 0 || (!now && (m.store.batches > 0 || m.store.retry != nil)) {
+// timer. mu is held.
+func (m *mesh) submit() {
+	if len(m.store.ops) == 0 || m.store.busy || m.store.pause != nil {
 		return
 	}
 	ops := m.store.ops
 	m.store.ops, m.store.spare = m.store.spare[:0], nil
-	m.store.batches++
+	m.store.busy = true
+	m.b.tasks.Add(1) // the end waits for the answer, and for what is submitted by it
 	m.b.store.Submit(store.Batch{Mesh: m.id, Ops: ops}, func(claims []delivery.ClaimResult, err error) {
 		if errors.Is(err, store.ErrClosed) {
 			// The answer may come by this very goroutine, which holds mu.
-			m.b.tasks.Go(func() { m.committed(ops, claims, err) })
+			go m.committed(ops, claims, err)
 			return
 		}
 		m.committed(ops, claims, err)
@@ -248,6 +249,7 @@ func (m *mesh) submit(now bool) {
 
 // committed takes the store's answer to a batch.
 func (m *mesh) committed(ops []delivery.Effect, claims []delivery.ClaimResult, err error) {
+	defer m.b.tasks.Done() // of submit
 	var seq uint64
 	for i := range ops {
 		seq = max(seq, ops[i].Seq)
@@ -255,54 +257,46 @@ func (m *mesh) committed(ops []delivery.Effect, claims []delivery.ClaimResult, e
 	now := m.b.now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.store.batches--
+	m.store.busy = false
 	if err != nil {
 		m.commitFailed(ops, seq, err, now)
-		return
-	}
-	if m.store.spare == nil {
+	} else {
 		clear(ops)
 		m.store.spare = ops[:0]
-	}
-	if seq > 0 {
 		m.delivery.Committed(now, seq, claims)
 	}
 	m.run(now)
 	m.settle()
 }
 
-// retryStore is how long after a failure the store is asked again.
-const retryStore = time.Second
+// storePause is how long after a failure nothing is asked of the store.
+const storePause = time.Second
 
-// commitFailed tells the machine that nothing of a batch is kept. What was
-// stored earlier and is over (drops, outcomes) is asked for again: forgotten,
-// it would come to life at the next start.
+// commitFailed tells the machine that nothing of a batch is kept. What deletes
+// is asked for again: forgotten, what is over would come to life at the next
+// start. The rest is the machine's to ask for.
 func (m *mesh) commitFailed(ops []delivery.Effect, seq uint64, err error, now int64) {
 	m.b.log.Error("the store keeps nothing", "mesh", m.id, "err", err)
+	if m.closed {
+		m.store.ops = nil
+		return
+	}
 	var again []delivery.Effect
 	for i := range ops {
 		switch ops[i].Kind {
-		case delivery.EffectSave, delivery.EffectClaim:
-		default:
+		case delivery.EffectDrop, delivery.EffectTrim, delivery.EffectDropOutcome, delivery.EffectSweep:
+			ops[i].Seq = 0 // answered by this failure
 			again = append(again, ops[i])
 		}
 	}
 	m.store.ops = append(again, m.store.ops...)
-	if seq > 0 {
-		m.delivery.CommitFailed(now, seq)
-	}
-	if len(again) > 0 && m.store.retry == nil && !m.closed {
-		m.store.retry = m.b.after(retryStore, func() {
-			m.mu.Lock()
-			defer m.mu.Unlock()
-			m.store.retry = nil
-			if !m.closed {
-				m.submit(false)
-			}
-		})
-	}
-	m.run(now)
-	m.settle()
+	m.store.pause = m.b.after(storePause, func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.store.pause = nil
+		m.submit()
+	})
+	m.delivery.CommitFailed(now, seq)
 }
 
 // fetched takes the store's answer to a fetch.

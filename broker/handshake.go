@@ -19,7 +19,7 @@ import (
 // serveSocket upgrades a request and hands the connection to a goroutine of
 // its own, so that the HTTP server's can go.
 func (b *Broker) serveSocket(w http.ResponseWriter, r *http.Request, q request) {
-	if !b.enter() {
+	if !b.enter(false) {
 		b.refuse(w, wire.CodeBusy, "")
 		return
 	}
@@ -27,7 +27,7 @@ func (b *Broker) serveSocket(w http.ResponseWriter, r *http.Request, q request) 
 	release := func() {}
 	if q.conn == nil || contains(b.opts.BehindProxy, q.conn.addr) {
 		// The gate did not count this client: it saw the proxy, or nothing.
-		release = b.half.enter(q.addr, b.trusted(q.addr))
+		release = b.half.enter(q.addr, b.trusted(q.addr), nil)
 		if release == nil {
 			w.Header().Set("Retry-After", "1")
 			b.refuse(w, wire.CodeRate, "")
@@ -194,7 +194,7 @@ func (b *Broker) judge(hello *wire.Hello, body wire.HelloBody, nonce wire.Nonce,
 	}
 	switch standing {
 	case roster.InviteShut:
-		return nil, 0, &refused{code: wire.CodeForbidden, close: wire.CloseNotMember, show: m.outOf(state, body)}
+		return nil, 0, &refused{code: wire.CodeForbidden, close: wire.CloseNotMember}
 	case roster.Revoked:
 		return nil, 0, &refused{code: wire.CodeRevoked, close: wire.CloseRevoked, show: m.outOf(state, body)}
 	}

@@ -138,61 +138,70 @@ func TestHelloLate(t *testing.T) {
 }
 
 func TestHalfOpenBound(t *testing.T) {
-	h := halfOpen{all: 3, each: 2}
+	h := halfOpen{all: 4, each: 2}
+	evicted := 0
+	evict := func() { evicted++ }
 	a, b := mustAddr("192.0.2.1"), mustAddr("2001:db8::1")
-	one, two := h.enter(a, false), h.enter(a, false)
-	if one == nil || two == nil || h.enter(a, false) != nil {
+	one, two := h.enter(a, false, evict), h.enter(a, false, nil)
+	if one == nil || two == nil || h.enter(a, false, evict) != nil {
 		t.Fatal("an address has two")
 	}
-	three := h.enter(b, false)
-	if three == nil || h.enter(mustAddr("192.0.2.2"), true) != nil {
-		t.Fatal("all have three")
+	three, four := h.enter(b, false, nil), h.enter(mustAddr("2001:db8::2"), false, evict)
+	if three == nil || four == nil || h.enter(mustAddr("2001:db8::3"), false, evict) != nil {
+		t.Fatal("a /64 is one address, and has two")
 	}
-	two()
-	if four := h.enter(mustAddr("2001:db8::2"), false); four == nil {
-		t.Fatal("a /64 has two")
+	// All have four: the oldest that can goes.
+	five := h.enter(mustAddr("192.0.2.2"), true, nil)
+	if five == nil || evicted != 1 {
+		t.Fatalf("%d evicted", evicted)
 	}
-	one()
-	if h.enter(mustAddr("2001:db8::3"), false) != nil {
-		t.Fatal("a /64 is one address")
+	one() // it is gone already
+	if again := h.enter(a, false, nil); again == nil || evicted != 2 {
+		t.Fatalf("%d evicted", evicted)
 	}
-	three()
-	if h.n != 1 || len(h.addr) != 1 {
-		t.Fatalf("%d counted, %v", h.n, h.addr)
+	if h.enter(mustAddr("192.0.2.3"), true, evict) != nil {
+		t.Fatal("nobody can go")
+	}
+	for _, release := range []func(){two, three, four, five} {
+		release()
+		release()
+	}
+	if h.open.Len() != 1 || len(h.addr) != 1 {
+		t.Fatalf("%d counted, %v", h.open.Len(), h.addr)
 	}
 }
 
-// The gate counts connections that say nothing at all, and lets go of them.
+// Connections that say nothing at all are counted, and go when others come;
+// those who say hello do not count.
 func TestHalfOpenGate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(o *Options) { o.Limits.HalfOpen = 3 })
 		var silent []net.Conn
-		for range 3 {
+		for range 4 {
 			c, err := w.l.dial(context.Background(), "", "")
 			if err != nil {
 				t.Fatal(err)
 			}
 			silent = append(silent, c)
 		}
-		synctest.Wait()
-		c, err := w.l.dial(context.Background(), "", "")
-		if err != nil {
-			t.Fatal(err)
+		began := time.Now()
+		if _, err := silent[0].Read(make([]byte, 1)); err == nil || time.Since(began) > 0 {
+			t.Fatal("the oldest stays")
 		}
-		if _, err := c.Read(make([]byte, 1)); err == nil {
-			t.Fatal("a fourth was served")
-		}
-		for _, c := range silent { // they are closed for their silence
-			if _, err := c.Read(make([]byte, 1)); err == nil {
-				t.Fatal("answered without a request")
-			}
-		}
-		a := w.hello(w.alice, wire.ReceivesLive) // and sessions do not count
-		for range 3 {
+		a := w.hello(w.alice, wire.ReceivesLive)
+		for range 4 {
 			w.hello(w.alice, wire.ReceivesLive)
 		}
 		a.send(&wire.Ping{N: 1})
 		want[*wire.Pong](a)
+		if d := time.Since(began); d > time.Second {
+			t.Errorf("others waited %v", d)
+		}
+		for _, c := range silent { // all are closed for their silence
+			if _, err := c.Read(make([]byte, 1)); err == nil {
+				t.Fatal("answered without a request")
+			}
+		}
 	})
 }
 

@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/claudemesh/claudemesh-go/keys"
 	"github.com/claudemesh/claudemesh-go/wire"
@@ -42,7 +41,7 @@ func (b *Broker) server() *http.Server {
 		Handler:           b,
 		ReadHeaderTimeout: b.limits.HelloWithin,
 		ReadTimeout:       2 * b.limits.HelloWithin,
-		IdleTimeout:       30 * time.Second,
+		IdleTimeout:       b.limits.HelloWithin,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(b.log.Handler(), slog.LevelDebug),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {

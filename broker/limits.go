@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"container/list"
+	"net/netip"
 	"sync"
 
 	"github.com/claudemesh/claudemesh-go/keys"
@@ -54,6 +56,79 @@ func (l *appendLimits) forget(now int64) {
 	for peer, b := range l.from {
 		if now-b.at > minute {
 			delete(l.from, peer)
+		}
+	}
+}
+
+// halfOpen counts connections before their hello, in all and for each address:
+// a stranger costs the broker little, and many of them no more [CM-7]. Where
+// too many are open in all the oldest goes: an honest hello takes a moment,
+// and who means no hello is soon the oldest.
+type halfOpen struct {
+	all, each int // limits
+
+	mu   sync.Mutex // guards the following; a leaf
+	open list.List  // of *halfOpened, the oldest first
+	addr map[netip.Addr]int
+}
+
+// halfOpened is one of them.
+type halfOpened struct {
+	addr    netip.Addr
+	counted bool   // against its address
+	evict   func() // ends it; nil: it cannot be ended
+}
+
+// enter counts a connection and gives what ends its time, nil if there are too
+// many. evict may be called from then on until that; it must not block.
+func (h *halfOpen) enter(a netip.Addr, uncounted bool, evict func()) (release func()) {
+	if a.Is6() {
+		// One customer's IPv6 is a /64, or more.
+		if p, err := a.Prefix(64); err == nil {
+			a = p.Addr()
+		}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !uncounted && h.addr[a] >= h.each {
+		return nil
+	}
+	if h.open.Len() >= h.all && !h.evictOldest() {
+		return nil
+	}
+	e := h.open.PushBack(&halfOpened{addr: a, counted: !uncounted, evict: evict})
+	if !uncounted {
+		if h.addr == nil {
+			h.addr = make(map[netip.Addr]int)
+		}
+		h.addr[a]++
+	}
+	return func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.remove(e)
+	}
+}
+
+// evictOldest ends the oldest that can be ended. mu is held.
+func (h *halfOpen) evictOldest() bool {
+	for e := h.open.Front(); e != nil; e = e.Next() {
+		if o := e.Value.(*halfOpened); o.evict != nil {
+			h.remove(e)
+			o.evict()
+			return true
+		}
+	}
+	return false
+}
+
+// remove takes one out, once. mu is held.
+func (h *halfOpen) remove(e *list.Element) {
+	o := e.Value.(*halfOpened)
+	if h.open.Remove(e); o.counted {
+		o.counted = false
+		if h.addr[o.addr]--; h.addr[o.addr] <= 0 {
+			delete(h.addr, o.addr)
 		}
 	}
 }

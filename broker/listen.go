@@ -87,7 +87,7 @@ func (b *Broker) bind(l Listen) (*listener, error) {
 		}
 		if o := joinOrigin(out.scheme, name, port); o != "" {
 			out.origins[o] = true
-			if out.local == isLocalHost(name) || l.Net != nil {
+			if (out.local == isLocalHost(name) || l.Net != nil) && out.proxies == nil {
 				out.urls = append(out.urls, o)
 			}
 		}
@@ -247,12 +247,12 @@ func (g *gate) Accept() (net.Conn, error) {
 			c.Close()
 			continue
 		}
-		release := g.broker.half.enter(addr, g.broker.trusted(addr))
-		if release == nil {
+		conn := &gateConn{Conn: c, via: g.via, addr: addr}
+		conn.release = g.broker.half.enter(addr, g.broker.trusted(addr), func() { c.Close() })
+		if conn.release == nil {
 			c.Close()
 			continue
 		}
-		conn := &gateConn{Conn: c, via: g.via, addr: addr, release: release}
 		conn.touch()
 		return conn, nil
 	}
@@ -317,49 +317,4 @@ func contains(prefixes []netip.Prefix, a netip.Addr) bool {
 // this machine, and those of proxies, which bring everybody's.
 func (b *Broker) trusted(a netip.Addr) bool {
 	return !a.IsValid() || a.IsLoopback() || contains(b.opts.BehindProxy, a)
-}
-
-// halfOpen counts connections before their hello, in all and for each address:
-// a stranger costs the broker little, and many of them no more [CM-7].
-type halfOpen struct {
-	all, each int // limits
-
-	mu   sync.Mutex // guards the following
-	n    int
-	addr map[netip.Addr]int
-}
-
-// enter counts a connection and gives what ends it, nil if there are too many.
-func (h *halfOpen) enter(a netip.Addr, uncounted bool) (release func()) {
-	if a.Is6() {
-		// One customer's IPv6 is a /64, or more.
-		if p, err := a.Prefix(64); err == nil {
-			a = p.Addr()
-		}
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.n >= h.all || (!uncounted && h.addr[a] >= h.each) {
-		return nil
-	}
-	h.n++
-	if uncounted {
-		return func() {
-			h.mu.Lock()
-			defer h.mu.Unlock()
-			h.n--
-		}
-	}
-	if h.addr == nil {
-		h.addr = make(map[netip.Addr]int)
-	}
-	h.addr[a]++
-	return func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		h.n--
-		if h.addr[a]--; h.addr[a] <= 0 {
-			delete(h.addr, a)
-		}
-	}
 }

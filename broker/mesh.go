@@ -193,8 +193,17 @@ func (m *mesh) forgetPeer(key keys.Public) {
 // is held.
 func (m *mesh) address(key keys.Public, label string) string {
 	name := shortKey(key)
-	if member, ok := m.state().Member(key); ok {
-		name = member.Address()
+	if user, device, ok := m.state().Named(key); ok {
+		name = user + "@" + device
+	} else {
+		switch m.state().Standing(key, m.b.now()) {
+		case roster.Owner:
+			name = "the owner"
+		case roster.Recovery:
+			name = "the recovery key"
+		case roster.InviteOpen, roster.InviteShut:
+			name = keys.InviteName(key, 4)
+		}
 	}
 	if label != "" {
 		name += "/" + label
@@ -221,7 +230,7 @@ func (m *mesh) stopReading() {
 
 // settle notes that a draining mesh has answered everything. mu is held.
 func (m *mesh) settle() {
-	if m.draining && !m.isQuiet && m.delivery.Settled() && m.store.batches == 0 && len(m.store.ops) == 0 {
+	if m.draining && !m.isQuiet && m.delivery.Settled() && !m.store.busy && len(m.store.ops) == 0 {
 		m.isQuiet = true
 		close(m.quiet)
 	}
@@ -239,9 +248,9 @@ func (m *mesh) close() {
 	}
 	m.closed = true
 	m.disarm()
-	for _, t := range []**time.Timer{&m.presence.timer, &m.store.retry} {
+	for _, t := range []**time.Timer{&m.presence.timer, &m.store.pause} {
 		m.b.stop(*t)
 		*t = nil
 	}
-	m.submit(true)
+	m.submit()
 }

@@ -220,10 +220,15 @@ func (m *mesh) announce(by *session, change roster.Change, now int64) {
 	for i, e := range change.Entries {
 		objects[i] = e.Object
 	}
-	push := &wire.Entries{From: change.From, Entries: objects, Head: m.head.Object}
+	// Encoded once: everyone gets the same.
+	push, err := wire.AppendFrame(nil, &wire.Entries{From: change.From, Entries: objects, Head: m.head.Object}, nil)
+	if err != nil {
+		m.b.log.Error("encode entries", "mesh", m.id, "err", err)
+		return
+	}
 	for _, s := range m.conns {
-		if s != by && m.state().Standing(s.peer(), now) != roster.Unknown {
-			s.send(push)
+		if s != by && m.state().Standing(s.peer(), now) != roster.Unknown && !s.out.text(push) {
+			s.end(wire.CloseSlow)
 		}
 	}
 	for i, e := range change.Entries {

@@ -61,6 +61,11 @@ func (o *out) frame(f wire.Frame) bool {
 	})
 }
 
+// text queues a text frame that is encoded already.
+func (o *out) text(msg []byte) bool {
+	return o.put(func(dst []byte) []byte { return append(dst, msg...) })
+}
+
 // ack queues an ack frame.
 func (o *out) ack(f *wire.Ack) bool {
 	return o.put(func(dst []byte) []byte { return wire.AppendAck(dst, f) })

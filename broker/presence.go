@@ -267,31 +267,37 @@ func (m *mesh) room(s *session) {
 // pump sends a subscriber what it was not told yet, as far as its connection
 // has room: who reads slowly is told the newest only. mu is held.
 func (m *mesh) pump(s *session) {
-	for len(s.sub.behind) > 0 || s.sub.re != 0 {
+	list := sortedKeys(s.sub.behind)
+	for pages := 0; len(list) > 0 || s.sub.re != 0; pages++ {
 		if s.out.full() {
 			return // room calls again
 		}
+		if pages == pumpPages { // others want the mesh's lock too
+			m.b.tasks.Go(func() { m.room(s) })
+			return
+		}
 		page := wire.Presence{Re: s.sub.re, Peers: []wire.PeerPresence{}}
 		size := 0
-		for _, key := range sortedKeys(s.sub.behind) {
-			one, n := m.presenceOf(key, s.peer())
-			if len(page.Peers) >= wire.MaxPeersPage || (size+n > wire.MaxPage && len(page.Peers) > 0) {
-				page.More = s.sub.re != 0
+		for len(list) > 0 && len(page.Peers) < wire.MaxPeersPage {
+			one, n := m.presenceOf(list[0], s.peer())
+			if size += n; size > wire.MaxPage && len(page.Peers) > 0 {
 				break
 			}
-			delete(s.sub.behind, key)
-			size += n
+			delete(s.sub.behind, list[0])
+			list = list[1:]
 			page.Peers = append(page.Peers, one)
 		}
-		if !page.More {
+		if page.More = len(list) > 0 && s.sub.re != 0; !page.More {
 			s.sub.re = 0
 		}
 		s.send(&page)
 	}
 }
 
-// sortedKeys gives the first keys of a set, one more than a page has, in their
-// order.
+// pumpPages is how many pages are made without letting go of the mesh's lock.
+const pumpPages = 8
+
+// sortedKeys gives the keys of a set in their order.
 func sortedKeys(set map[keys.Public]struct{}) []keys.Public {
 	list := make([]keys.Public, 0, len(set))
 	for k := range set {

@@ -98,7 +98,12 @@ func (m *mesh) heed(s *session, now int64) {
 		}
 		return
 	}
-	if s.standing == roster.Unknown || now-r.heeded[s.peer()] < suspectAgain {
+	switch s.standing {
+	case roster.Belongs, roster.Owner, roster.Recovery:
+	default:
+		return // a link or a stranger stops nobody
+	}
+	if now-r.heeded[s.peer()] < suspectAgain {
 		return
 	}
 	if r.heeded == nil {

@@ -136,7 +136,7 @@ func (s *session) badFrame(err error) bool {
 	var unknown *wire.UnknownTypeError
 	if errors.As(err, &unknown) {
 		s.refuse(wire.CodeUnknownType, unknown.ID, "")
-		return s.slow()
+		return s.slow(1)
 	}
 	code, close := wire.CodeOf(err), wire.CloseMalformed
 	if code == wire.CodeTooLarge {
@@ -178,14 +178,32 @@ func (s *session) wake() {
 	}
 }
 
-// slow waits for the session's turn to make a request.
-func (s *session) slow() bool {
+// slow waits for the session's turn to make a request of a cost.
+func (s *session) slow(cost int) bool {
 	s.paused.Store(true)
 	defer func() {
 		s.starts.Store(s.b.now())
 		s.paused.Store(false)
 	}()
-	return s.requests.Wait(s.b.ending) == nil
+	return s.requests.WaitN(s.b.ending, min(cost, requestBurst)) == nil
+}
+
+// cost is what a request costs of requestRate, by the signatures, bytes and
+// members that it means.
+func cost(frame wire.Frame) int {
+	switch f := frame.(type) {
+	case *wire.Sync:
+		return 4
+	case *wire.Append:
+		return 2 + len(f.Entries)/2
+	case *wire.Entries:
+		return 2 + len(f.Entries)/2
+	case *wire.Presence:
+		return 1 + len(f.Cards)
+	case *wire.Subscribe:
+		return 25
+	}
+	return 1
 }
 
 // handle acts on a frame; it says false when reading is over.
@@ -198,7 +216,7 @@ func (s *session) handle(frame wire.Frame, payload []byte) bool {
 		s.m.receipt(s, f)
 		return true
 	}
-	if !s.slow() {
+	if !s.slow(cost(frame)) {
 		return false
 	}
 	switch f := frame.(type) {
