@@ -21,8 +21,10 @@
 //	profile/    a client's folder: config.json, keys, state.db
 //	peer/       PUBLIC: embed a peer in any program; the only code that seals and opens
 //	agent/      between a coding agent and a peer: the MCP server and how a peer's words are framed
+//	setup/      edits other programs' files, and takes the edits out again: install, uninstall, launch, plugin
 //	cmd/claudemesh/     the one binary
 //	internal/meshtest/  a mesh in a process, for tests
+//	internal/modelstub/ a scripted model for a real coding agent, for tests
 //	vectors/    golden vectors as files, for other implementations too
 //	e2e/        the real binary, several processes
 //	bench/      load and comparison programs
