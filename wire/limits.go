@@ -41,7 +41,7 @@ const (
 	GapWait             = 2_000      // wait for a missing number before it is marked
 	ClaimWait           = 60_000     // a device that did not claim by then is passed over
 	SessionWait         = 60_000     // a label without session by then: any session shows the message
-	ReceiptsWithin      = 1_000      // seen receipts to one sender are gathered this long
+	ReceiptsWithin      = 500        // seen receipts to one sender are gathered this long, but for the first
 	PresenceWithin      = 1_000      // presence changes are gathered this long
 	CardRenew           = 3_600_000  // a live session signs its card anew
 	DrainWithin         = 10_000     // default spread of reconnects after drain
