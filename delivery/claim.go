@@ -247,9 +247,9 @@ func (b *Broker) tickGroups() {
 		}
 		if b.now >= g.due {
 			g.due = b.now + wire.ClaimWait
-			if d := g.another(); d != nil {
-				b.turnTo(g, d)
-				b.rescan(d)
+			if g.another() {
+				b.turnTo(g, nil)
+				b.kick(g.user)
 			}
 		}
 		b.groupsAt = min(b.groupsAt, g.due)
@@ -259,21 +259,20 @@ func (b *Broker) tickGroups() {
 	b.groups = kept
 }
 
-// another gives the device that is next: the last active of those that have
-// something they were not handed.
-func (g *group) another() *peerState {
-	var best *peerState
+// another tells whether another device may have something that was not handed
+// over.
+func (g *group) another() bool {
 	for _, d := range g.user.devices {
-		if d == g.current || !d.taking() || best != nil && !prefers(d, best) {
+		if d == g.current || !d.taking() {
 			continue
 		}
 		for lane := LaneOneNow; lane <= LaneOneLow; lane++ {
 			if d.queues[lane].skipped {
-				best = d
+				return true
 			}
 		}
 	}
-	return best
+	return false
 }
 
 // claim is a device that is about to show a message. The connection that
@@ -333,8 +332,8 @@ func (b *Broker) settleOne(it *item) {
 		b.lose(o)
 	}
 	m.left = 1
-	if !m.whole {
-		m.whole = true
+	if !m.whole && !m.settled {
+		m.settled = true
 		b.emit(Effect{Kind: EffectFetch, Fetch: &Fetch{Kind: FetchMessage, Sender: m.from.key, ID: m.id, To: it.to.key}})
 	}
 }

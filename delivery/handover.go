@@ -253,7 +253,11 @@ func (b *Broker) revive(row *Row) *item {
 		return nil
 	}
 	if m.winner != nil && m.winner != to {
-		b.drop(row)
+		if it != nil {
+			b.lose(it)
+		} else {
+			b.drop(row)
+		}
 		return nil
 	}
 	if it == nil {
@@ -265,6 +269,9 @@ func (b *Broker) revive(row *Row) *item {
 			acked: true, counted: true, disk: diskSaved, state: wire.StateUnknown}
 		m.items = it
 		b.known[key] = m
+		if m.one && m.whole { // it was sent anew without this recipient
+			m.left++
+		}
 	}
 	it.n, it.row, it.size = row.N, row, row.Size()
 	if it.lane != LaneReceipt {

@@ -44,7 +44,8 @@ type message struct {
 	also    []*connState // that sent it too, before
 	one     bool
 	acked   bool // one: its sender was told
-	whole   bool // every row of it is among the items: it was sent in this process
+	whole   bool // it was sent in this process: every row of it is among the items
+	settled bool // one: the rows of other devices were asked for, to be dropped
 	winner  *peerState
 	left    int // one: rows that are not finished, as far as known
 	rings   int // how often it stands in the memory's ring

@@ -191,7 +191,7 @@ func (p *planner) stream(rows []*InboxRow) {
 		s := shownRow{Showing: Showing{Place: r.Place, Claim: r.Copy, Again: r.Again}, row: r}
 		s.Late = numbered && r.N < high
 		if began && r.N > last && r.N-last-1 > held && !r.claimed() {
-			if wait := r.Arrived + wire.GapWait; p.now < wait {
+			if wait := r.Arrived + wire.GapWait; r.Arrived <= p.now && p.now < wait { // else the clock went back
 				p.at(wait)
 				blocked = true
 				continue
@@ -309,7 +309,7 @@ func chosen(now int64, r *InboxRow, missing *int64, live []SessionRow) (keys.Ses
 			return id, 0
 		}
 	}
-	if *missing == 0 {
+	if *missing == 0 || *missing > now { // or the clock went back
 		*missing = now
 	}
 	if until := *missing + wire.SessionWait; now < until {

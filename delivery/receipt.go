@@ -65,10 +65,10 @@ func (b *Broker) end(it *item, state wire.State, why wire.Why) {
 			it.state, it.why = wire.StateUnknown, wire.WhyNone
 			b.tellOne(m)
 		} else {
-			b.tell(it, state, why)
+			b.tell(it, it.to, state, why)
 		}
 	} else {
-		b.tell(it, state, why)
+		b.tell(it, it.to, state, why)
 	}
 	if !m.busy() {
 		b.remember(m)
@@ -83,6 +83,9 @@ func (b *Broker) lose(it *item) {
 	m := it.m
 	if m.one {
 		m.left--
+		if m.left <= 0 && m.winner != nil && !m.acked {
+			b.tell(it, m.winner, wire.StateDelivered, wire.WhyNone)
+		}
 	} else if !it.acked {
 		it.acked = true
 		m.answered()
@@ -134,8 +137,8 @@ func (b *Broker) uncountItem(it *item) {
 }
 
 // ack emits an ack to a connection.
-func (b *Broker) ack(c *connState, it *item, state wire.State, why wire.Why) {
-	b.emit(Effect{Kind: EffectAck, Conn: c.Conn, Peer: it.to.key, ID: it.m.id, State: state, Why: why})
+func (b *Broker) ack(c *connState, m *message, at *peerState, state wire.State, why wire.Why) {
+	b.emit(Effect{Kind: EffectAck, Conn: c.Conn, Peer: at.key, ID: m.id, State: state, Why: why})
 }
 
 // tellQueued tells the sender of an item that the store has it, if that is the
@@ -144,7 +147,7 @@ func (b *Broker) tellQueued(it *item) {
 	m := it.m
 	if !m.one {
 		if !it.acked {
-			b.tell(it, wire.StateQueued, wire.WhyNone)
+			b.tell(it, it.to, wire.StateQueued, wire.WhyNone)
 		}
 		return
 	}
@@ -165,13 +168,14 @@ func (b *Broker) tellOne(m *message) {
 		any = o
 	}
 	if any != nil && !m.acked {
-		b.tell(any, wire.StateQueued, wire.WhyNone)
+		b.tell(any, any.to, wire.StateQueued, wire.WhyNone)
 	}
 }
 
-// tell tells a sender what became of a message: first the connection that sent
-// it, of later changes any of the peer, and where none is there, the next.
-func (b *Broker) tell(it *item, state wire.State, why wire.Why) {
+// tell tells a sender what became of a message at a recipient: first the
+// connections that sent it, of later changes any of the peer, and where none is
+// there, the next.
+func (b *Broker) tell(it *item, at *peerState, state wire.State, why wire.Why) {
 	m := it.m
 	acked := &it.acked
 	if m.one {
@@ -181,11 +185,11 @@ func (b *Broker) tell(it *item, state wire.State, why wire.Why) {
 		*acked = true
 		m.answered()
 		if m.conn != nil && !m.conn.closed {
-			b.ack(m.conn, it, state, why)
+			b.ack(m.conn, m, at, state, why)
 		}
 		for _, c := range m.also {
 			if !c.closed {
-				b.ack(c, it, state, why)
+				b.ack(c, m, at, state, why)
 			}
 		}
 		return
@@ -198,10 +202,10 @@ func (b *Broker) tell(it *item, state wire.State, why wire.Why) {
 		c = m.from.conns[len(m.from.conns)-1]
 	}
 	if c != nil && !c.closed {
-		b.ack(c, it, state, why)
+		b.ack(c, m, at, state, why)
 		return
 	}
-	o := &Outcome{To: m.from.key, ID: m.id, Recipient: it.to.key, State: state, Why: why, Time: b.now}
+	o := &Outcome{To: m.from.key, ID: m.id, Recipient: at.key, State: state, Why: why, Time: b.now}
 	b.keepOutcome(o)
 }
 

@@ -197,15 +197,16 @@ func (b *Broker) again(m *message, c *connState) {
 			c.unacked++
 		}
 	}
+	if m.one && m.acked {
+		b.tellAgain(m, c)
+	}
 	for it := m.items; it != nil; it = it.sibling {
 		switch {
-		case m.one && m.acked && it.place == placeDone && it.state != wire.StateUnknown:
-			b.ack(c, it, it.state, it.why)
 		case m.one:
 		case it.acked && it.place == placeDone:
-			b.ack(c, it, it.state, it.why)
+			b.ack(c, m, it.to, it.state, it.why)
 		case it.acked:
-			b.ack(c, it, wire.StateQueued, wire.WhyNone)
+			b.ack(c, m, it.to, wire.StateQueued, wire.WhyNone)
 		case anew:
 			c.unacked++
 		}
@@ -214,8 +215,21 @@ func (b *Broker) again(m *message, c *connState) {
 			b.saveNow(it)
 		}
 	}
-	if m.one && m.acked && m.left > 0 && m.items != nil {
-		b.ack(c, m.items, wire.StateQueued, wire.WhyNone)
+}
+
+// tellAgain tells again what became of a message with One.
+func (b *Broker) tellAgain(m *message, c *connState) {
+	for it := m.items; it != nil; it = it.sibling {
+		if it.place == placeDone && it.state != wire.StateUnknown {
+			b.ack(c, m, it.to, it.state, it.why)
+			return
+		}
+	}
+	switch {
+	case m.left > 0 && m.items != nil:
+		b.ack(c, m, m.items.to, wire.StateQueued, wire.WhyNone)
+	case m.winner != nil: // claimed before this process began, and gone from the queue
+		b.ack(c, m, m.winner, wire.StateDelivered, wire.WhyNone)
 	}
 }
 
@@ -256,7 +270,7 @@ func (b *Broker) schedule(it *item) {
 	}
 	p.graceLast = it
 	b.grace++
-	if p.dueAt <= b.ticked {
+	if p.dueAt <= b.ticked || p.graceFirst == it && it.due < p.dueAt {
 		b.lookAt(p)
 	}
 }

@@ -248,7 +248,7 @@ func (b *simBroker) receive(l *link, f frame) {
 		}
 		if f.verdict == wire.VerdictRefused {
 			if r := f.msg.rec(l.proc.dev); r != nil && !r.arrived {
-				r.over = wire.StateRefused
+				r.lax = true
 			}
 		}
 		b.machine.Receipt(w.now, l.conn, f.verdict, f.why, f.msg.from.key, []keys.MessageID{f.msg.id})

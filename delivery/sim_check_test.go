@@ -41,8 +41,8 @@ func (w *world) delivering(e *Effect) {
 		if r.arrived || r.out != 0 || r.over != 0 || r.lax || w.now >= before.expires || w.broker.machine.now >= before.expires {
 			continue
 		}
-		if w.limit != 0 && w.asking(before, d) {
-			continue // it is about to be refused
+		if w.limit != 0 && (w.asking(before, d) || r.known <= wire.StatePending) {
+			continue // it is about to be refused, or was, and nobody heard
 		}
 		if m.one && w.broker.store.claimedBy(m, d) {
 			continue // granted: a commit failed between the two claims
@@ -285,7 +285,7 @@ func (w *world) checkBooks(b *Broker) {
 			w.fail("window: %d out, %d bytes", p.outMsgs, p.outBytes)
 		}
 		if p.waiting < p.memory {
-			w.fail("%d wait, %d of them in memory", p.waiting, p.memory)
+			w.fail("%v: %d wait, %d of them in memory", p.key[0], p.waiting, p.memory)
 		}
 	}
 	if waiting != b.waiting {
