@@ -161,9 +161,13 @@ func (p *Peer) noteStatus(ctx context.Context, active bool) error {
 // renewCard signs the card anew when something in it changed, or after an hour.
 func (p *Peer) renewCard(t int64) int64 {
 	p.mu.Lock()
-	l, due := p.line, p.ready && (p.own.dirty || p.own.renew > 0 && p.own.renew <= t)
+	l, ready := p.line, p.ready
+	due := p.own.dirty || p.own.renew > 0 && p.own.renew <= t
 	next := p.own.renew
 	p.mu.Unlock()
+	if !ready {
+		return 0 // the next welcome signs it anew
+	}
 	if !due {
 		return next
 	}

@@ -66,11 +66,15 @@ func (p *Peer) routeArrivals(t int64) int64 {
 	if !due {
 		return next
 	}
-	if err := p.lookInbox(t); err != nil && p.ctx.Err() == nil {
+	err := p.lookInbox(t)
+	if err != nil && p.ctx.Err() == nil {
 		p.home.log.Warn("looking into the inbox", "mesh", p.alias, "err", err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if err != nil {
+		p.arrivals.next = t + lookAgain.Milliseconds()
+	}
 	return p.arrivals.next
 }
 
@@ -127,6 +131,12 @@ func (p *Peer) lookInbox(t int64) error {
 		p.pokeSession(s, pokeInbox)
 	}
 	p.sayReceived()
+	if len(plan.Missing)+len(plan.Expired) > 0 {
+		err := p.home.state.Update(p.ctx, p.mesh, func(tx *profile.Tx) error { return settlePlan(tx, &plan) })
+		if err != nil {
+			return err
+		}
+	}
 	if left {
 		if err := p.recoverInbox(p.ctx); err != nil {
 			return err
@@ -134,6 +144,25 @@ func (p *Peer) lookInbox(t int64) error {
 		p.lookSoon()
 	}
 	return p.takeOver()
+}
+
+// settlePlan writes what a plan says of rows that are not shown: since when nobody is
+// there for them, and that their time is over.
+func settlePlan(tx *profile.Tx, plan *delivery.Plan) error {
+	for _, m := range plan.Missing {
+		row, err := tx.Inbox(m.Place)
+		if errors.Is(err, profile.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		row.Missing = m.Missing
+		if err := tx.SetInbox(row); err != nil {
+			return err
+		}
+	}
+	return tx.DropInbox(plan.Expired...)
 }
 
 // sayReceived tells the broker that copies which came by this line were received,

@@ -260,12 +260,15 @@ func isAcked(s *profile.Sent) bool {
 	return allOf(s, func(state wire.State) bool { return state != wire.StatePending })
 }
 
-// isSettled tells whether nothing more can be heard soon.
+// isSettled tells whether nothing more can be heard soon. What is for any one device
+// is queued until one claims it, also while they are there.
 func isSettled(s *profile.Sent) bool {
 	return allOf(s, func(state wire.State) bool {
 		switch state {
-		case wire.StateSeen, wire.StateHeld, wire.StateRefused, wire.StateExpired, wire.StateQueued:
+		case wire.StateSeen, wire.StateHeld, wire.StateRefused, wire.StateExpired:
 			return true
+		case wire.StateQueued:
+			return !s.One
 		}
 		return false
 	})

@@ -35,19 +35,9 @@ func (p *Peer) takeRows(ctx context.Context, w delivery.Want) (show []*showing, 
 		if err != nil {
 			return err
 		}
-		rows := make(map[int64]*delivery.InboxRow, len(v.Rows))
-		for i := range v.Rows {
-			rows[v.Rows[i].Place] = &v.Rows[i]
-		}
 		plan = delivery.PlanShow(now(), v, w)
-		if err := tx.DropInbox(plan.Expired...); err != nil {
+		if err := settlePlan(tx, &plan); err != nil {
 			return err
-		}
-		for _, m := range plan.Missing {
-			rows[m.Place].Missing = m.Missing
-			if err := tx.SetInbox(rows[m.Place]); err != nil {
-				return err
-			}
 		}
 		for _, s := range plan.Show {
 			one, err := p.takeRow(tx, s)
@@ -188,14 +178,8 @@ func (p *Peer) settleClaims(l *line, granted, taken, open []*showing) error {
 			}
 		}
 		for _, s := range open {
-			row, err := tx.Inbox(s.row.Place) // another connection may have brought it too
-			if errors.Is(err, profile.ErrNotFound) {
-				continue
-			} else if err != nil {
-				return err
-			}
-			row.Recover()
-			if err := tx.SetInbox(row); err != nil {
+			s.row.Recover()
+			if err := tx.SetInbox(&s.row); err != nil && !errors.Is(err, profile.ErrNotFound) {
 				return err
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/claudemesh/claudemesh-go/broker"
@@ -264,3 +265,14 @@ func (x *Machine) Socket() string { return filepath.Join(x.Profile, "run", "brok
 
 // Serve lets something of a test's own listen where the broker does.
 func (m *Mesh) Serve() (net.Listener, error) { return m.Net.Listen("tcp", Address) }
+
+// Run runs a test inside a testing/synctest bubble, with a mesh that is stopped at
+// its end: time is fake, and passes when everybody waits.
+func Run(t *testing.T, o Options, test func(*testing.T, *Mesh)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		m := New(t, o)
+		defer m.Stop()
+		test(t, m)
+	})
+}
