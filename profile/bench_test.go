@@ -90,3 +90,18 @@ func BenchmarkSent(b *testing.B) {
 		})
 	}
 }
+
+// What every command pays: state.db opened and closed, no other process having
+// it open.
+func BenchmarkOpenState(b *testing.B) {
+	p := newProfile(b)
+	for b.Loop() {
+		s, err := p.OpenState(b.Context())
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

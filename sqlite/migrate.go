@@ -19,20 +19,16 @@ const versionTable = "goose_db_version"
 // them at the same time: one try loses to each migration the other commits.
 const migrateTries = 16
 
-// migrate runs the migrations that the database has not had. Several
-// processes may do it at once: each migration is one transaction, which
+// migrate runs the migrations that the database has not had, which it asks tx.
+// Several processes may do it at once: each migration is one transaction, which
 // commits in one of them.
-func migrate(ctx context.Context, c driver.Connector, files fs.FS) error {
-	pool := sql.OpenDB(c)
-	defer pool.Close()
-	// More would let goose read on one connection while it holds another.
-	pool.SetMaxOpenConns(1)
+func migrate(ctx context.Context, c driver.Connector, tx *Tx, files fs.FS) error {
 	knows, err := newest(files)
 	if err != nil {
 		return err
 	}
 	for try := 1; ; try++ {
-		has, err := current(ctx, pool)
+		has, err := current(tx)
 		switch {
 		case err != nil:
 			return err
@@ -41,7 +37,7 @@ func migrate(ctx context.Context, c driver.Connector, files fs.FS) error {
 		case has > knows:
 			return &FutureError{Has: has, Knows: knows}
 		}
-		if err := up(ctx, pool, files); err != nil && (try == migrateTries || ctx.Err() != nil) {
+		if err := up(ctx, c, files); err != nil && (try == migrateTries || ctx.Err() != nil) {
 			return fmt.Errorf("bringing the schema up to date: %w", err)
 		}
 	}
@@ -66,20 +62,21 @@ func newest(files fs.FS) (int64, error) {
 
 // current is the newest migration that the database has had, 0 if none. It
 // writes nothing.
-func current(ctx context.Context, pool *sql.DB) (int64, error) {
+func current(tx *Tx) (version int64, err error) {
 	var tables int
-	err := pool.QueryRowContext(ctx,
-		"SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?", versionTable).Scan(&tables)
+	err = tx.Get("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?", []any{versionTable}, &tables)
 	if err != nil || tables == 0 {
 		return 0, err
 	}
-	var v sql.NullInt64
-	err = pool.QueryRowContext(ctx, "SELECT max(version_id) FROM "+versionTable).Scan(&v)
-	return v.Int64, err
+	return version, tx.Get("SELECT max(version_id) FROM "+versionTable, nil, &version)
 }
 
 // up runs what is missing.
-func up(ctx context.Context, pool *sql.DB, files fs.FS) error {
+func up(ctx context.Context, c driver.Connector, files fs.FS) error {
+	pool := sql.OpenDB(c)
+	defer pool.Close()
+	// More would let goose read on one connection while it holds another.
+	pool.SetMaxOpenConns(1)
 	base, err := database.NewStore(database.DialectSQLite3, versionTable)
 	if err != nil {
 		return err

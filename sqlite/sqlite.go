@@ -74,8 +74,13 @@ const cacheKiB = 8192
 type DB struct {
 	path    string
 	writer  *writer
-	readers chan *Tx // the idle readers; closed once Close has ended them all
+	read    driver.Connector
+	readers chan *reader // the idle ones; closed once Close has ended them all
 }
+
+// reader is a connection to read by, opened when it is first needed: commands
+// that end at once need none or one.
+type reader struct{ tx *Tx }
 
 // Open opens the database at path, creating it (mode 0600) where there is
 // none, and brings its schema up to the newest migration. Its errors wrap
@@ -127,51 +132,34 @@ func create(path string) (empty bool, err error) {
 	return info.Size() == 0, f.Close()
 }
 
-// open brings the schema up to date and opens writer and readers.
+// open opens the writer, and brings the schema up to date if it is not.
 func open(ctx context.Context, path string, empty bool, o Options) (_ *DB, err error) {
-	write, err := connector(path, o.Busy, writing)
+	use := writing
+	if empty {
+		use = creating
+	}
+	write, err := connector(path, o.Busy, use)
 	if err != nil {
 		return nil, err
 	}
+	db := &DB{path: path, readers: make(chan *reader, o.Readers)}
+	if db.read, err = connector(path, o.Busy, reading); err != nil {
+		return nil, err
+	}
+	conn, err := write.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	tx := newTx(conn)
 	if o.Migrations != nil {
-		first := write
-		if empty {
-			if first, err = connector(path, o.Busy, creating); err != nil {
-				return nil, err
-			}
-		}
-		if err := migrate(ctx, first, o.Migrations); err != nil {
-			return nil, err
+		if err := migrate(ctx, write, tx, o.Migrations); err != nil {
+			return nil, errors.Join(err, tx.close())
 		}
 	}
-	read, err := connector(path, o.Busy, reading)
-	if err != nil {
-		return nil, err
+	for range o.Readers {
+		db.readers <- &reader{}
 	}
-	var open []*Tx
-	defer func() {
-		for _, tx := range open {
-			if err != nil {
-				err = errors.Join(err, tx.close())
-			}
-		}
-	}()
-	for i := range o.Readers + 1 {
-		c := read
-		if i == 0 {
-			c = write
-		}
-		conn, err := c.Connect(ctx)
-		if err != nil {
-			return nil, err
-		}
-		open = append(open, newTx(conn))
-	}
-	db := &DB{path: path, readers: make(chan *Tx, o.Readers)}
-	for _, tx := range open[1:] {
-		db.readers <- tx
-	}
-	db.writer = newWriter(open[0], o.Group, path)
+	db.writer = newWriter(tx, o.Group, path)
 	return db, nil
 }
 
@@ -196,6 +184,7 @@ func connector(path string, busy time.Duration, use purpose) (driver.Connector, 
 	q.Set("_error_rc", "1")
 	q.Add("_pragma", "secure_delete(1)")
 	q.Add("_pragma", fmt.Sprintf("wal_autocheckpoint(%d)", walPages))
+	q.Add("_pragma", fmt.Sprintf("journal_size_limit(%d)", walPages*4096))
 	q.Add("_pragma", fmt.Sprintf("cache_size(-%d)", cacheKiB))
 	q.Add("_pragma", "temp_store(2)") // nothing of ours in temporary files
 	switch use {
@@ -239,24 +228,36 @@ func (db *DB) Read(ctx context.Context, fn func(tx *Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	var tx *Tx
+	var r *reader
 	select {
-	case tx = <-db.readers:
+	case r = <-db.readers:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if tx == nil {
+	if r == nil {
 		return dbError(db.path, ErrClosed)
 	}
-	defer func() { db.readers <- tx }()
-	if err := tx.exec("BEGIN"); err != nil {
-		return dbError(db.path, err)
+	defer func() { db.readers <- r }()
+	if r.tx == nil {
+		conn, err := db.read.Connect(ctx)
+		if err != nil {
+			return dbError(db.path, err)
+		}
+		r.tx = newTx(conn)
 	}
-	err := run(fn, tx)
-	if end := tx.exec("ROLLBACK"); err == nil {
+	return dbError(db.path, r.run(fn))
+}
+
+// run runs fn in a transaction of its own.
+func (r *reader) run(fn func(tx *Tx) error) error {
+	if err := r.tx.exec("BEGIN"); err != nil {
+		return err
+	}
+	err := run(fn, r.tx)
+	if end := r.tx.exec("ROLLBACK"); err == nil {
 		err = end
 	}
-	return dbError(db.path, err)
+	return err
 }
 
 // Vacuum gives up to pages free pages (of 4 KiB) at the end of the file back
@@ -292,8 +293,9 @@ func (db *DB) Close() error {
 	}
 	errs := []error{err}
 	for range cap(db.readers) {
-		tx := <-db.readers
-		errs = append(errs, tx.close())
+		if r := <-db.readers; r.tx != nil {
+			errs = append(errs, r.tx.close())
+		}
 	}
 	close(db.readers)
 	return dbError(db.path, errors.Join(errs...))
