@@ -346,6 +346,7 @@ func (p *Peer) named(ctx context.Context, name string, want func(profile.Named) 
 type Counts struct {
 	Online  int // peers of others connected (the broker's word)
 	Waiting int // messages that this session could show now
+	Rings   int // those of them that are worth a bell: no notices
 	Asks    int // questions among them
 	Later   int // messages that wait until it is idle, or asks
 	Unsent  int // in the outbox
@@ -370,6 +371,9 @@ func (p *Peer) Counts(ctx context.Context) (Counts, error) {
 	c.Online = p.onlineLocked()
 	for _, kind := range p.arrivals.shown {
 		c.Waiting++
+		if kind != Notice {
+			c.Rings++
+		}
 		if kind == Ask {
 			c.Asks++
 		}
