@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
@@ -136,6 +137,7 @@ func TestTrace(t *testing.T) {
 	a := w.hello(w.alice, wire.ReceivesReplies)
 	id := a.message(bob.Public(), "where?")
 	a.wantAck(id, wire.StateQueued)
+	a.bye()
 	w.restart()
 	a = w.hello(w.alice, wire.ReceivesReplies)
 	a.send(&wire.Trace{ID: 5, Message: id})
@@ -370,5 +372,38 @@ func TestFloodOfRequests(t *testing.T) {
 		if d := now() - began; d < 2*1000*requestBurst/requestRate-1000 {
 			t.Errorf("all answered within %d ms", d)
 		}
+	})
+}
+
+// A sender that never reads its acks is not read from for ever: what waits for
+// it in memory is bounded, and in the end it is sent away.
+func TestSenderThatDoesNotRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		bob := w.join("bob", "desk")
+		a := w.hello(w.alice, wire.ReceivesReplies)
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			for {
+				f := &wire.Send{ID: must(keys.NewMessageID(now(), rand.Reader)), To: keys.Public{1}, Expires: now() + 3_600_000}
+				if a.ws.Write(context.Background(), websocket.MessageBinary, wire.AppendSend(nil, f, []byte("x"))) != nil {
+					return
+				}
+			}
+		}()
+		synctest.Wait()
+		m := must(w.b.mesh(w.mesh))
+		m.mu.Lock()
+		for _, s := range m.conns {
+			s.out.mu.Lock()
+			if s.out.bytes > 2*wire.SlowConsumer {
+				t.Errorf("%d bytes wait", s.out.bytes)
+			}
+			s.out.mu.Unlock()
+		}
+		m.mu.Unlock()
+		<-ended
+		w.hello(bob, wire.ReceivesLive)
 	})
 }

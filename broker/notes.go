@@ -64,6 +64,9 @@ func (m *mesh) noteState(from keys.Public, label string, id keys.MessageID, to k
 	if !ok {
 		return
 	}
+	if state != wire.StateQueued {
+		delete(m.sizes.of, sizeKey{id, to}) // its sender may be told again later
+	}
 	m.emit(Event{Time: now, Kind: EventMessage, Actor: m.address(from, label), Target: m.address(to, ""),
 		State: state.String(), Bytes: bytes})
 }

@@ -161,6 +161,7 @@ func TestPeerCardKept(t *testing.T) {
 	b.send(&wire.Presence{Cards: []signed.Object{own}})
 	b.send(&wire.Ping{N: 1})
 	want[*wire.Pong](b)
+	b.bye()
 	w.restart()
 	a := w.hello(w.alice, wire.ReceivesLive)
 	p := a.subscribe(1)[bob.Public()]
@@ -168,6 +169,7 @@ func TestPeerCardKept(t *testing.T) {
 		t.Fatalf("%+v", p)
 	}
 	w.order(chain.Revoke{Keys: []keys.Public{bob.Public()}}, w.alice)
+	a.bye()
 	w.restart()
 	cards, err := w.b.store.Cards(t.Context(), w.mesh)
 	if err != nil || len(cards) != 0 {
@@ -250,6 +252,7 @@ func TestAudit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		bob := w.join("bob", "desk")
+		synctest.Wait() // the join's own event is none of ours
 		feed := w.b.Events()
 		defer feed.Close()
 		a := w.hello(w.alice, wire.ReceivesReplies)
