@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/claudemesh/claudemesh-go/peer"
@@ -15,6 +16,9 @@ const (
 	resultMessages = 20       // messages
 	resultBytes    = 24 << 10 // bytes of bodies, at least one message
 	pageBytes      = 8 << 10  // bytes of one body; the rest by id and offset
+
+	// checkWithin is how long the first look waits for what waits at the broker.
+	checkWithin = 3 * time.Second
 )
 
 type checkInput struct {
@@ -47,6 +51,8 @@ func (s *server) checkMessages(ctx context.Context, _ *mcp.CallToolRequest, in c
 	if in.ID != "" {
 		return s.readOn(ctx, set, in)
 	}
+	s.answered()
+	s.drained(ctx, checkWithin)
 	out := checkOutput{Messages: []messageEntry{}}
 	var texts []string
 	left := resultBytes

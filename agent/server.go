@@ -44,12 +44,17 @@ type Options struct {
 	Logger *slog.Logger
 	// Environ looks up an environment variable. Nil: os.Getenv.
 	Environ func(string) string
+	// InboxSocket lets an idle Claude Code session whose hooks are off be rung
+	// through its own inbox socket.
+	InboxSocket bool
 }
 
 // server is one MCP session in front of one set of peers.
 type server struct {
 	options Options
-	started time.Time
+	life    context.Context // ends with the server
+	end     context.CancelFunc
+	group   sync.WaitGroup // what follows the events
 
 	mu     sync.Mutex // guards the following fields
 	set    *peer.Set  // nil until online
@@ -59,6 +64,9 @@ type server struct {
 	// handed are messages that a finished tool result carried, by their peer,
 	// until the client's next request proves that it arrived.
 	handed map[*peer.Peer][]peer.Message
+	bells  bells
+	// rangBySocket is when the inbox socket was used last.
+	rangBySocket time.Time
 }
 
 // Run serves one MCP client until it goes away or ctx ends. It returns nil when
@@ -73,8 +81,12 @@ func Run(ctx context.Context, o Options) error {
 	if o.Environ == nil {
 		o.Environ = os.Getenv
 	}
-	s := &server{options: o, started: time.Now(), handed: map[*peer.Peer][]peer.Message{}}
+	s := &server{options: o, handed: map[*peer.Peer][]peer.Message{}}
+	s.life, s.end = context.WithCancel(context.Background())
 	defer s.close()
+	if hooks := s.listen(); hooks != nil {
+		defer hooks.close()
+	}
 	srv := mcp.NewServer(&mcp.Implementation{Name: "claudemesh", Title: "claudemesh", Version: o.Version}, &mcp.ServerOptions{
 		Instructions:              instructions,
 		Capabilities:              &mcp.ServerCapabilities{Tools: &mcp.ToolCapabilities{}},
@@ -88,6 +100,25 @@ func Run(ctx context.Context, o Options) error {
 		return nil
 	}
 	return err
+}
+
+// listen serves the hooks of the client's session, which find this process by
+// the client's process id. Without the socket all else works.
+func (s *server) listen() *control {
+	if s.options.Environ("CLAUDE_CODE_SESSION_ID") == "" {
+		return nil // another client, or a test: no hooks
+	}
+	run, err := peer.RunDir(s.options.Dir)
+	if err != nil {
+		s.options.Logger.Warn("no control socket", "error", err)
+		return nil
+	}
+	c, err := openControl(socketName(run, os.Getppid()), s.control)
+	if err != nil {
+		s.options.Logger.Warn("no control socket", "error", err)
+		return nil
+	}
+	return c
 }
 
 // initialized notes who the client is and sets the timer after which the peers
@@ -143,7 +174,31 @@ func (s *server) peers(ctx context.Context) (*peer.Set, error) {
 		return nil, err
 	}
 	s.set = set
+	events := set.Events(s.life)
+	s.group.Go(func() { s.follow(events) })
 	return set, nil
+}
+
+// online returns the peers that are open already.
+func (s *server) online() []*peer.Peer {
+	s.mu.Lock()
+	set := s.set
+	s.mu.Unlock()
+	if set == nil {
+		return nil
+	}
+	return set.Peers()
+}
+
+// drained waits, not for long, until what waited at the brokers is here.
+func (s *server) drained(ctx context.Context, within time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	for _, p := range s.online() {
+		if err := p.Drained(ctx); err != nil {
+			s.options.Logger.Debug("not drained", "mesh", p.Self().MeshName, "error", err)
+		}
+	}
 }
 
 // close says goodbye and waits for the peers. Messages that were handed out
@@ -152,16 +207,20 @@ func (s *server) peers(ctx context.Context) (*peer.Set, error) {
 func (s *server) close() {
 	s.mu.Lock()
 	s.closed = true
-	set, timer := s.set, s.timer
-	s.mu.Unlock()
-	if timer != nil {
-		timer.Stop()
+	set := s.set
+	for _, timer := range []*time.Timer{s.timer, s.bells.idle} {
+		if timer != nil {
+			timer.Stop()
+		}
 	}
+	s.mu.Unlock()
+	s.end()
 	if set != nil {
 		if err := set.Close(); err != nil {
 			s.options.Logger.Warn("close", "error", err)
 		}
 	}
+	s.group.Wait()
 }
 
 // evidence marks what earlier results carried as seen when the client sends

@@ -7,7 +7,7 @@ import (
 )
 
 func (a *app) mcpCommand() *cobra.Command {
-	var verbose bool
+	var verbose, inboxSocket bool
 	c := &cobra.Command{
 		Use:   "mcp",
 		Short: "Serve an agent: MCP over standard input and output",
@@ -16,9 +16,10 @@ Protocol. An agent's program starts it; it lives and dies with that session.`,
 		Example: "  " + agentSetup,
 		Args:    upTo(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return agent.Run(cmd.Context(), agent.Options{Dir: a.dir, Version: versionText(), Logger: a.operatorLog(verbose)})
+			return agent.Run(cmd.Context(), agent.Options{Dir: a.dir, Version: versionText(), Logger: a.operatorLog(verbose), InboxSocket: inboxSocket})
 		},
 	}
 	c.Flags().BoolVarP(&verbose, "verbose", "v", false, "log more to standard error")
+	c.Flags().BoolVar(&inboxSocket, "inbox-socket", false, "wake an idle Claude Code session whose hooks are off through its own inbox socket")
 	return c
 }

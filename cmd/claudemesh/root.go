@@ -71,7 +71,7 @@ Start:  claudemesh demo     see it in ten seconds, nothing is kept
 		groupStart:   {a.demoCommand(), a.upCommand(), a.joinCommand(), a.mcpCommand(), a.brokerCommand()},
 		groupTalk:    {a.sendCommand(), a.inboxCommand(), a.peersCommand(), a.messageCommand(), a.statusCommand(), a.summaryCommand()},
 		groupMembers: {a.meshCommand(), a.inviteCommand(), a.invitesCommand(), a.admitCommand(), a.verifyCommand(), a.revokeCommand(), a.leaveCommand()},
-		groupLook:    {a.whoamiCommand(), a.doctorCommand(), a.versionCommand()},
+		groupLook:    {a.whoamiCommand(), a.doctorCommand(), a.versionCommand(), a.hookCommand(), a.statuslineCommand()},
 	} {
 		for _, c := range commands {
 			c.GroupID = group

@@ -1,0 +1,121 @@
+package agent
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+
+	"github.com/claudemesh/claudemesh-go/peer"
+)
+
+// tailBytes is how much of the end of a transcript is read for evidence.
+const tailBytes = 1 << 20
+
+// proof marks those of the handed-out messages as seen that the session's
+// transcript shows to have been in front of the model.
+func (s *server) proof(ctx context.Context) {
+	s.mu.Lock()
+	path := s.bells.transcript
+	ids := map[string]bool{}
+	for _, messages := range s.handed {
+		for _, m := range messages {
+			ids[m.Short] = false
+		}
+	}
+	s.mu.Unlock()
+	if path == "" || len(ids) == 0 {
+		return
+	}
+	if err := readTranscript(path, ids); err != nil {
+		s.options.Logger.Warn("read the transcript", "error", err)
+		return
+	}
+	proved := map[*peer.Peer][]peer.Message{}
+	s.mu.Lock()
+	for p, messages := range s.handed {
+		var rest []peer.Message
+		for _, m := range messages {
+			if ids[m.Short] {
+				proved[p] = append(proved[p], m)
+			} else {
+				rest = append(rest, m)
+			}
+		}
+		s.handed[p] = rest
+	}
+	s.mu.Unlock()
+	for p, messages := range proved {
+		if err := p.Seen(ctx, messages...); err != nil {
+			s.options.Logger.Warn("mark as seen", "error", err)
+		}
+	}
+}
+
+// readTranscript sets the ids of which the transcript has proof: a row of type
+// user or attachment that carries the id, followed by one of type assistant.
+// Rows of other types come before the model sees anything.
+func readTranscript(path string, ids map[string]bool) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	from := max(info.Size()-tailBytes, 0)
+	if _, err := f.Seek(from, io.SeekStart); err != nil {
+		return err
+	}
+	rows := bufio.NewReader(f)
+	shown := map[string]bool{}
+	for first := from > 0; ; first = false {
+		row, err := rows.ReadBytes('\n')
+		if len(row) > 0 && !first { // the first may be half a row
+			var r struct {
+				Type string `json:"type"`
+			}
+			if json.Unmarshal(row, &r) == nil {
+				switch r.Type {
+				case "user", "attachment":
+					for id := range ids {
+						if carries(row, id) {
+							shown[id] = true
+						}
+					}
+				case "assistant":
+					for id := range shown {
+						ids[id] = true
+					}
+				}
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// carries tells whether a row names an id, and not a longer one that begins
+// with it.
+func carries(row []byte, id string) bool {
+	for {
+		i := bytes.Index(row, []byte(id))
+		if i < 0 {
+			return false
+		}
+		rest := row[i+len(id):]
+		if len(rest) == 0 || !(rest[0] >= 'a' && rest[0] <= 'z' || rest[0] >= '0' && rest[0] <= '9') {
+			return true
+		}
+		row = rest
+	}
+}
