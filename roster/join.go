@@ -1,6 +1,7 @@
 package roster
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/claudemesh/claudemesh-go/chain"
@@ -22,10 +23,15 @@ func (s State) countInvite(d *data, e chain.Signed, body chain.Invite) error {
 	}
 	u, _ := d.users.get(nameKey(maker.peer.user)) // d's, since charge may have counted
 	copied := *u
+	open := 0
 	copied.invites = slices.DeleteFunc(slices.Clone(u.invites), func(key keys.Public) bool {
-		return s.InviteOpen(key, e.Entry.Time) != nil
+		why := s.InviteOpen(key, e.Entry.Time)
+		if why == nil {
+			open++
+		}
+		return why != nil && !errors.Is(why, ErrInviteMaker) // a rank may come back, all else not
 	})
-	if len(copied.invites) >= MaxInvites {
+	if open >= MaxInvites {
 		return refuse(ErrCap, "%d open invites of a user", MaxInvites)
 	}
 	copied.invites = append(copied.invites, body.Key)

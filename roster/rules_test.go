@@ -521,6 +521,17 @@ func TestCaps(t *testing.T) {
 			wait 2d
 			bob@desk     invite more3 user=bob
 		`)
+		s = tell(t, team)
+		for i := range roster.MaxInvites - 1 {
+			s.goOn(fmt.Sprintf("alice@laptop invite l%d", i))
+		}
+		s.goOn(`
+			alice@laptop invite l15                    -> cap
+			owner        role alice@laptop member                         # closes them for as long as it lasts
+			alice@laptop invite mine user=alice
+			owner        role alice@laptop admin
+			alice@laptop invite l15                    -> cap
+		`)
 		for i := range 20 {
 			s.goOn(fmt.Sprintf("owner invite free%d", i)) // the owner's key is nobody's device
 		}

@@ -102,7 +102,7 @@ type source struct {
 type user struct {
 	name    string
 	devices []keys.Public // members now
-	invites []keys.Public // made by its devices, those that may still be open
+	invites []keys.Public // made by its devices, those that are or may be open again
 	entries int           // signed below admin
 }
 
