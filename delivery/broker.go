@@ -45,6 +45,7 @@ type Broker struct {
 	waiting     int             // messages that wait, of all recipients
 	sweepAt     int64           // when the store is searched for what expired
 	sweeping    bool            // it is being searched
+	telling     []*connState    // on which outcomes were told
 	oldAt       int64           // when claims and outcomes are swept
 	retryAt     int64           // when what failed is fetched again; 0: nothing did
 	retry       []*Fetch
@@ -107,7 +108,10 @@ func NewBroker(now int64, o BrokerOptions) *Broker {
 		}
 		for lane := range LaneReceipt {
 			if l.Messages > 0 {
-				p.queues[lane].from, p.queues[lane].skipped = 0, lane.One()
+				p.queues[lane].from = 0
+				if lane.One() {
+					p.queues[lane].skipped = l.Messages // at most
+				}
 			}
 		}
 	}
@@ -194,6 +198,7 @@ func (b *Broker) Tick(now int64) {
 			b.emit(Effect{Kind: EffectFetch, Fetch: &Fetch{Kind: FetchExpired, Time: b.now, Limit: b.page}})
 		}
 		b.forget()
+		b.tickTold()
 	}
 	if b.now >= b.oldAt {
 		b.oldAt = b.now + oldEvery

@@ -196,7 +196,7 @@ func (b *Broker) rescan(p *peerState) {
 	}
 	for lane := LaneOneNow; lane <= LaneOneLow; lane++ {
 		q := &p.queues[lane]
-		if q.skipped || len(q.blocked) > 0 {
+		if q.skipped > 0 || len(q.blocked) > 0 {
 			q.restart()
 			b.pumpOne(q)
 		}
@@ -205,13 +205,14 @@ func (b *Broker) rescan(p *peerState) {
 
 // restart has a queue looked through from its start.
 func (q *queue) restart() {
-	if q.skipped {
+	if q.skipped > 0 {
 		q.from = 0
 		if q.fetching {
 			q.evicted = 0
 		}
 	}
-	q.skipped, q.deferred = false, false
+	q.skipped, q.deferred = 0, false
+	q.scan++
 	clear(q.blocked)
 }
 
@@ -267,7 +268,7 @@ func (g *group) another() bool {
 			continue
 		}
 		for lane := LaneOneNow; lane <= LaneOneLow; lane++ {
-			if d.queues[lane].skipped {
+			if d.queues[lane].skipped > 0 {
 				return true
 			}
 		}

@@ -99,6 +99,7 @@ func (b *Broker) disconnect(c *connState) {
 	if p.main == c {
 		p.main = nil
 	}
+	b.untold(c)
 	for lane := range c.replies {
 		q := &c.replies[lane]
 		q.dead = true

@@ -18,7 +18,8 @@ const (
 	// Row.One says.
 	EffectDeliver EffectKind = iota + 1
 	// EffectAck writes an ack frame: Conn, Peer (the recipient), ID, State, Why.
-	// Acks that follow one another and differ in ID only may share a frame.
+	// Acks that follow one another and differ in ID only may share a frame. With
+	// Outcome it tells an outcome that was kept.
 	EffectAck
 	// EffectGrant answers a claim, or says unasked that another device has the
 	// message: Conn, Peer (the message's sender), ID, Granted.

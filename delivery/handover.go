@@ -104,13 +104,19 @@ func (b *Broker) evict(q *queue, it *item) {
 		it.to.memory--
 	}
 	if q.lane.One() && it.n < q.from { // it was this item's turn, and it could not go
-		q.skipped = true
+		q.skip(it)
 		if it.to.user != nil {
 			q.block(b.groupOf(it)) // and nothing behind it may
 		}
 		return
 	}
 	q.leave(it.n)
+}
+
+// skip notes that an item stays in the store, to be looked for again.
+func (q *queue) skip(it *item) {
+	q.skipped++
+	it.scan = q.scan
 }
 
 // fetch asks for what a queue has in the store only, when there is room; or when
@@ -288,7 +294,7 @@ func (b *Broker) revive(row *Row) *item {
 // store only: what was sent again after it was forgotten was counted twice.
 func (b *Broker) recount(p *peerState) {
 	for lane := range LaneReceipt {
-		if p.queues[lane].from != noNumber || p.queues[lane].skipped {
+		if p.queues[lane].from != noNumber || p.queues[lane].skipped > 0 {
 			return
 		}
 	}

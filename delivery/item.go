@@ -111,6 +111,7 @@ type item struct {
 	why     wire.Why
 	epoch   uint64     // of its recipient's connections, when handed over
 	turn    uint64     // one: of its group, when handed over
+	scan    uint64     // one: of its queue, when it was skipped; 0: it was not
 	out     *connState // placeOut
 
 	seq        uint64 // diskSaving: of its EffectSave
@@ -200,7 +201,8 @@ type queue struct {
 	reply    *connState      // the queue of what carries this connection's session as hint; nil: the lane's own
 	from     uint64          // lowest number that may be in the store only; noNumber: none
 	evicted  uint64          // lowest number let go of since the fetch was asked for
-	skipped  bool            // one: something is in the store that could not be handed over
+	skipped  int             // one: how much is in the store that could not be handed over
+	scan     uint64          // one: counts the times that the queue is looked through
 	deferred bool            // one: since a device that comes before may have it
 	blocked  map[*group]bool // one: of which something has to stay
 	fetching bool
@@ -220,7 +222,7 @@ func (q *queue) take(it *item) {
 }
 
 func newQueue(to *peerState, lane Lane, reply *connState) queue {
-	return queue{to: to, lane: lane, reply: reply, from: noNumber, evicted: noNumber}
+	return queue{to: to, lane: lane, reply: reply, from: noNumber, evicted: noNumber, scan: 1}
 }
 
 // leave notes that a number is in the store only.
@@ -237,6 +239,7 @@ type connState struct {
 	peer    *peerState
 	active  int64
 	out     list
+	told    []told  // outcomes that were told on it, not surely read
 	unacked int     // sends of it that were not answered
 	replies []queue // ReceivesReplies: what carries its session, a lane each
 	fresh   bool    // what was out before it connected is still out

@@ -104,6 +104,10 @@ func (b *Broker) remove(it *item) {
 		}
 	case placeOut:
 		b.comeIn(it)
+	case placeStored:
+		if q := &it.to.queues[it.lane]; it.scan > 0 && it.scan == q.scan && q.skipped > 0 {
+			q.skipped--
+		}
 	}
 	if it.disk == diskSaving || it.disk == diskSaved {
 		b.emit(Effect{Kind: EffectDrop, Peer: it.to.key, Lane: it.lane, N: it.n})
@@ -201,60 +205,9 @@ func (b *Broker) tell(it *item, at *peerState, state wire.State, why wire.Why) {
 	if (c == nil || c.closed) && len(m.from.conns) > 0 {
 		c = m.from.conns[len(m.from.conns)-1]
 	}
-	if c != nil && !c.closed {
-		b.ack(c, m, at, state, why)
+	if state == wire.StateDelivered && c != nil && !c.closed {
+		b.ack(c, m, at, state, why) // if that gets lost, seen tells it too
 		return
 	}
-	o := &Outcome{To: m.from.key, ID: m.id, Recipient: at.key, State: state, Why: why, Time: b.now}
-	b.keepOutcome(o)
-}
-
-// keepOutcome has an outcome stored.
-func (b *Broker) keepOutcome(o *Outcome) {
-	b.peer(o.To).outcomes = true
-	b.seq++
-	b.saving = append(b.saving, saving{seq: b.seq, outcome: o})
-	b.emit(Effect{Kind: EffectSaveOutcome, Seq: b.seq, Outcome: o})
-}
-
-// outcomeAnswered is an outcome that the store has kept, or not. The sender may
-// have connected, and fetched, before that.
-func (b *Broker) outcomeAnswered(o *Outcome, kept bool) {
-	p := b.peer(o.To)
-	switch {
-	case len(p.conns) > 0:
-		b.tellOutcome(p.conns[len(p.conns)-1], o)
-	case kept:
-		p.outcomes = true
-	default:
-		b.keepOutcome(o)
-	}
-}
-
-func (b *Broker) tellOutcome(c *connState, o *Outcome) {
-	b.emit(Effect{Kind: EffectAck, Conn: c.Conn, Peer: o.Recipient, ID: o.ID, State: o.State, Why: o.Why})
-	b.emit(Effect{Kind: EffectDropOutcome, Outcome: o})
-}
-
-// fetchOutcomes asks for what a sender has not heard yet.
-func (b *Broker) fetchOutcomes(p *peerState) {
-	p.outcomes = false
-	b.emit(Effect{Kind: EffectFetch, Fetch: &Fetch{Kind: FetchOutcomes, To: p.key, Limit: b.page}})
-}
-
-// FetchedOutcomes brings the outcomes of a fetch.
-func (b *Broker) FetchedOutcomes(now int64, f *Fetch, outcomes []Outcome, more bool) {
-	b.event(now)
-	p := b.peer(f.To)
-	if len(p.conns) == 0 {
-		p.outcomes = true // next time
-		return
-	}
-	c := p.conns[len(p.conns)-1]
-	for i := range outcomes {
-		b.tellOutcome(c, &outcomes[i])
-	}
-	if more && len(outcomes) > 0 {
-		b.nextPage(f)
-	}
+	b.keepOutcome(&Outcome{To: m.from.key, ID: m.id, Recipient: at.key, State: state, Why: why, Time: b.now})
 }

@@ -148,7 +148,7 @@ func (b *Broker) answered(it *item, rows []*Row) {
 			b.found(it)
 			q.leave(it.n)
 			if q.lane.One() {
-				q.skipped = true
+				q.skip(it)
 				b.rescan(it.to)
 			}
 			b.pump(q)

@@ -175,7 +175,7 @@ func (b *simBroker) run() {
 				l.send(frame{kind: frameDeliver, msg: w.msgOf(e.Row.ID), claim: e.Row.One})
 			}
 		case EffectAck:
-			w.acking(e, i+1 < len(effects) && effects[i+1].Kind == EffectDropOutcome)
+			w.acking(e, e.Outcome != nil)
 			if l := b.conns[e.Conn]; l != nil {
 				l.send(frame{kind: frameAck, msg: w.msgOf(e.ID), dev: w.deviceOf(e.Peer), state: e.State, why: e.Why})
 			}

@@ -1,0 +1,275 @@
+package delivery
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/claudemesh/claudemesh-go/keys"
+	"github.com/claudemesh/claudemesh-go/wire"
+)
+
+// two is a rig with a sender (c1, p1) and two devices, p2 and p3, of one user,
+// of which p3 was active last.
+func two(t *testing.T) *rig {
+	r := newRig(t, BrokerOptions{})
+	r.connect(1, 1, wire.ReceivesLive)
+	for c := Conn(2); c <= 3; c++ {
+		r.now += 10
+		r.b.Connect(r.now, Connection{Conn: c, Peer: peerKey(byte(c)), User: "bob", Session: session(byte(c)), Receives: wire.ReceivesLive})
+	}
+	r.say()
+	return r
+}
+
+func (r *rig) sendOne(m int) {
+	r.sendAs(Send{Conn: 1, ID: messageID(m), One: true, User: "bob"}, 2, 3)
+}
+
+// claimed commits what was asked for, with claims won by a peer.
+func (r *rig) claimed(by byte) {
+	var claims []ClaimResult
+	for i := r.b.head; i < len(r.b.saving); i++ {
+		if r.b.saving[i].claim != nil {
+			claims = append(claims, ClaimResult{Seq: r.b.saving[i].seq, By: peerKey(by)})
+		}
+	}
+	r.b.Committed(r.now, r.b.seq, claims)
+}
+
+func TestOneDeviceAtATime(t *testing.T) {
+	r := two(t)
+	r.sendOne(1)
+	r.want("to the last active", "deliver m1 to c3; save m1 for p3; save m1 for p2")
+	r.committed()
+	r.want("queued, said once", "ack c1 m1 at p2 queued")
+	r.receipt(3, wire.VerdictClaim, 1, 1)
+	r.want("claim", "claim m1 by p3")
+	r.claimed(3)
+	r.want("granted", "grant c3 m1 true; drop p2/1")
+	r.receipt(2, wire.VerdictClaim, 1, 1)
+	r.want("too late", "grant c2 m1 false")
+	r.receipt(3, wire.VerdictReceived, 1, 1)
+	r.want("received", "drop p3/1; ack c1 m1 at p3 delivered")
+}
+
+func TestNextDeviceAfterAMinute(t *testing.T) {
+	r := two(t)
+	r.sendOne(1)
+	r.committed()
+	r.say()
+	next := r.now + wire.ClaimWait
+	r.now = next - 1
+	r.b.Tick(r.now)
+	if s := r.say(); strings.Contains(s, "of p2") {
+		t.Fatalf("before the minute has passed: %s", s)
+	}
+	r.now = next
+	r.b.Tick(r.now)
+	r.want("the next looks what it has", "fetch 1 lane 4 of p2")
+}
+
+// fetchOne answers a fetch for the only row of a message.
+func (r *rig) fetchOne(to byte, m int, left int) {
+	q := &r.b.peer(peerKey(to)).queues[LaneOneNext]
+	row := &Row{Message: &Message{From: peerKey(1), ID: messageID(m), One: true, Expires: r.now + 1e9, Sealed: payload[:10]},
+		To: peerKey(to), Lane: LaneOneNext, N: 1, Left: left}
+	r.b.Fetched(r.now, &Fetch{Kind: FetchLane, queue: q}, []*Row{row}, false)
+}
+
+func TestPassedOverDeviceMayClaimStill(t *testing.T) {
+	r := two(t)
+	r.sendOne(1)
+	r.committed()
+	r.now += wire.ClaimWait
+	r.b.Tick(r.now)
+	r.say()
+	r.fetchOne(2, 1, 2)
+	r.want("the next device", "deliver m1 to c2")
+	r.receipt(3, wire.VerdictClaim, 1, 1)
+	r.want("the first claims after all", "claim m1 by p3")
+	r.claimed(3)
+	r.want("and has it; the other's copy goes", "grant c3 m1 true; grant c2 m1 false; drop p2/1")
+}
+
+func TestDeviceThatLeavesIsReplaced(t *testing.T) {
+	r := two(t)
+	r.sendOne(1)
+	r.committed()
+	r.say()
+	r.b.Disconnect(r.now, 3)
+	r.want("left", "fetch 1 lane 4 of p2")
+}
+
+func TestOneRefusedByEveryDevice(t *testing.T) {
+	r := two(t)
+	r.sendOne(1)
+	r.committed()
+	r.say()
+	r.b.Receipt(r.now, 3, wire.VerdictRefused, wire.WhyMuted, peerKey(1), []keys.MessageID{messageID(1)})
+	r.want("the next", "drop p3/1; fetch 1 lane 4 of p2")
+	r.fetchOne(2, 1, 1)
+	r.say()
+	r.b.Receipt(r.now, 2, wire.VerdictRefused, wire.WhyMuted, peerKey(1), []keys.MessageID{messageID(1)})
+	r.want("none is left", "drop p2/1; outcome m1 at p2 refused")
+	r.committed()
+	r.want("told once it is kept", "ack c1 m1 at p2 refused muted")
+}
+
+func TestOutcomesOfAnAbsentSender(t *testing.T) {
+	r := newRig(t, BrokerOptions{})
+	r.connect(1, 1, wire.ReceivesLive)
+	r.connect(2, 2, wire.ReceivesLive)
+	r.send(1, 1, 2)
+	r.now += wire.CommitWait
+	r.b.Tick(r.now)
+	r.committed()
+	r.b.Disconnect(r.now, 1)
+	r.say()
+	r.receipt(2, wire.VerdictReceived, 1, 1)
+	r.want("kept", "drop p2/1; outcome m1 at p2 delivered")
+	r.committed()
+	r.want("kept", "")
+	r.connect(3, 1, wire.ReceivesNone)
+	r.want("fetched", "fetch 5 lane 0 of p1")
+	o := []Outcome{{To: peerKey(1), ID: messageID(1), Recipient: peerKey(2), State: wire.StateDelivered}}
+	r.b.FetchedOutcomes(r.now, &Fetch{Kind: FetchOutcomes, To: peerKey(1)}, o, false)
+	r.want("told", "ack c3 m1 at p2 delivered")
+	r.now += 1000
+	r.b.Disconnect(r.now, 3) // it may not have been read
+	r.connect(4, 1, wire.ReceivesNone)
+	r.want("told again", "fetch 5 lane 0 of p1")
+	r.b.FetchedOutcomes(r.now, &Fetch{Kind: FetchOutcomes, To: peerKey(1)}, o, false)
+	r.want("told again", "ack c4 m1 at p2 delivered")
+	for range 3 {
+		r.now += sweepEvery
+		r.b.Tick(r.now)
+	}
+	if s := r.say(); !strings.Contains(s, "drop outcome m1") {
+		t.Fatalf("read by now: %s", s)
+	}
+}
+
+func TestFailedCommit(t *testing.T) {
+	r := newRig(t, BrokerOptions{})
+	r.connect(1, 1, wire.ReceivesLive)
+	r.connect(2, 2, wire.ReceivesLive)
+	r.send(1, 1, 3) // for an absent peer
+	r.send(1, 2, 3)
+	r.send(1, 3, 2) // handed over
+	r.say()
+	r.b.CommitFailed(r.now, 1)
+	r.want("nothing of it overtakes", "drop p3/2; close c1 4003")
+	r.b.Committed(r.now, r.b.seq, nil)
+	r.want("what was given up is told to nobody", "")
+	r.receipt(2, wire.VerdictReceived, 1, 3)
+	r.connect(4, 1, wire.ReceivesLive)
+	r.send(4, 1, 3)
+	r.send(4, 2, 3)
+	r.send(4, 3, 2)
+	r.want("sent again, in order; what was received is acknowledged", "save m1 for p3; save m2 for p3; ack c4 m3 at p2 delivered")
+}
+
+func TestRevoke(t *testing.T) {
+	r := newRig(t, BrokerOptions{})
+	r.connect(1, 1, wire.ReceivesLive)
+	r.connect(2, 2, wire.ReceivesLive)
+	r.send(1, 1, 3)
+	r.send(2, 2, 1)
+	r.send(2, 3, 4)
+	r.say()
+	r.b.Revoke(r.now, peerKey(3))
+	r.want("rows to it", "drop p3/1; ack c1 m1 at p3 refused revoked; fetch 3 lane 0 of p3")
+	r.b.Revoke(r.now, peerKey(2))
+	r.want("rows from it", "close c2 4106; drop p4/1; fetch 3 lane 0 of p2")
+	r.send(2, 4, 1)
+	r.want("it sends nothing more", "")
+	r.send(1, 5, 3)
+	r.want("and gets nothing", "ack c1 m5 at p3 refused revoked")
+	r.connect(7, 3, wire.ReceivesLive)
+	r.want("nor in", "close c7 4106")
+	rows := []*Row{
+		{Message: &Message{From: peerKey(1), ID: messageID(70), Expires: r.now + 1e9}, To: peerKey(3), N: 9},
+		{Message: &Message{From: peerKey(2), ID: messageID(71), Expires: r.now + 1e9}, To: peerKey(4), N: 9},
+	}
+	r.b.Fetched(r.now, &Fetch{Kind: FetchPeer, To: peerKey(3)}, rows, true)
+	r.want("what was in the store only", "drop p3/9; outcome m70 at p3 refused; drop p3/9; drop p4/9; drop p4/9")
+	r.committed()
+	r.want("the next page, once that one is gone", "ack c1 m70 at p3 refused revoked; fetch 3 lane 0 of p3")
+}
+
+func TestExpiry(t *testing.T) {
+	r := newRig(t, BrokerOptions{})
+	r.connect(1, 1, wire.ReceivesLive)
+	r.sendAs(Send{Conn: 1, ID: messageID(1), Expires: r.now + 1000}, 2)
+	r.committed()
+	r.say()
+	r.now += sweepEvery
+	r.b.Tick(r.now)
+	r.want("the store is searched", "fetch 2 lane 0 of p0; sweep")
+	row := &Row{Message: &Message{From: peerKey(1), ID: messageID(1), Expires: r.now - 5}, To: peerKey(2), N: 1, Lane: LaneNext}
+	r.b.Fetched(r.now, &Fetch{Kind: FetchExpired}, []*Row{row}, false)
+	r.want("what comes of it is kept", "drop p2/1; outcome m1 at p2 expired; drop p2/1")
+	r.committed()
+	r.want("and told", "ack c1 m1 at p2 expired")
+}
+
+func TestDrain(t *testing.T) {
+	r := newRig(t, BrokerOptions{})
+	r.connect(1, 1, wire.ReceivesLive)
+	r.connect(2, 2, wire.ReceivesLive)
+	r.send(1, 1, 2)
+	r.say()
+	r.b.Drain(r.now)
+	r.want("what waits is stored at once", "save m1 for p2")
+	r.send(1, 2, 2)
+	r.want("nothing new is taken", "")
+	if r.b.Settled() {
+		t.Fatal("settled before the commit")
+	}
+	r.committed()
+	r.want("acknowledged", "ack c1 m1 at p2 queued")
+	if !r.b.Settled() {
+		t.Fatal("not settled")
+	}
+}
+
+func TestTrace(t *testing.T) {
+	r := newRig(t, BrokerOptions{})
+	r.connect(1, 1, wire.ReceivesLive)
+	r.connect(2, 2, wire.ReceivesLive)
+	r.send(1, 1, 2, 3, 4)
+	states := func() (s [5]wire.State) {
+		for _, st := range r.b.Trace(peerKey(1), messageID(1)) {
+			s[st.To[0]] = st.State
+		}
+		return s
+	}
+	if s := states(); s[2] != wire.StatePending || s[3] != wire.StatePending {
+		t.Fatalf("not stored yet: %v", s)
+	}
+	r.committed()
+	r.receipt(2, wire.VerdictReceived, 1, 1)
+	if s := states(); s[2] != wire.StateDelivered || s[3] != wire.StateQueued || s[4] != wire.StateQueued {
+		t.Fatalf("one delivered: %v", s)
+	}
+	if r.b.Trace(peerKey(2), messageID(1)) != nil {
+		t.Fatal("somebody else's message was told")
+	}
+}
+
+func TestFetchThatFailsIsAskedAgain(t *testing.T) {
+	r := newRig(t, BrokerOptions{Backlog: []Backlog{{To: peerKey(2), Receipts: 1, Last: 4}}})
+	r.connect(2, 2, wire.ReceivesLive)
+	e := r.b.Effects()
+	if len(e) != 1 || e[0].Kind != EffectFetch {
+		t.Fatalf("receipts are fetched: %+v", e)
+	}
+	r.b.FetchFailed(r.now, e[0].Fetch)
+	r.want("failed", "")
+	if r.b.Next() > r.now+retryAfter {
+		t.Fatal("nothing is due")
+	}
+	r.now += retryAfter
+	r.b.Tick(r.now)
+	r.want("again", "fetch 1 lane 6 of p2")
+}
