@@ -94,7 +94,11 @@ func (e *editor) putServer(want server) error {
 		name  string
 		value any
 	}{{"type", want.Type}, {"command", want.Command}, {"args", want.Args}} {
-		if reflect.DeepEqual(fields[f.name], shape(f.value)) || f.name == "type" && fields["type"] == nil {
+		have := fields[f.name]
+		if list, ok := have.([]any); ok && f.name == "args" && len(list) > 0 && list[0] == want.Args[0] {
+			continue // with flags that somebody added
+		}
+		if reflect.DeepEqual(have, shape(f.value)) || f.name == "type" && have == nil {
 			continue // without a type it is stdio
 		}
 		e.mark("~", wordServer)

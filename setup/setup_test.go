@@ -11,7 +11,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 )
 
@@ -422,14 +421,16 @@ func TestSkillThatTheUserChangedStays(t *testing.T) {
 	}
 }
 
+// badFile is a file that stands where one of Claude Code's should be.
+type badFile struct {
+	name string
+	make func(h *house, path string) error
+	want string
+}
+
 func TestFilesThatCannotBeEdited(t *testing.T) {
-	for _, row := range []struct {
-		name string
-		make func(h *house, path string) error
-		want string
-	}{
+	for _, row := range append(specialFiles, []badFile{
 		{"a folder", func(_ *house, path string) error { return os.Mkdir(path, 0o755) }, "is a folder, not a file"},
-		{"a pipe", func(_ *house, path string) error { return syscall.Mkfifo(path, 0o600) }, "is no regular file"},
 		{"read-only", func(_ *house, path string) error { return os.WriteFile(path, []byte("{}"), 0o400) }, "is read-only; make it writable first"},
 		{"not JSON", func(_ *house, path string) error { return os.WriteFile(path, []byte("{\n  \"a\": ,\n}"), 0o600) }, "is no valid JSON: "},
 		{"a list", func(_ *house, path string) error { return os.WriteFile(path, []byte("[]"), 0o600) }, "holds no JSON object"},
@@ -439,7 +440,7 @@ func TestFilesThatCannotBeEdited(t *testing.T) {
 		{"hooks are a list", func(_ *house, path string) error {
 			return os.WriteFile(path, []byte(`{"hooks": [], "mcpServers": []}`), 0o600)
 		}, "so Claude Code would not read it either"},
-	} {
+	}...) {
 		t.Run(row.name, func(t *testing.T) {
 			for _, name := range []string{".claude.json", ".claude/settings.json"} {
 				h := newHouse(t)

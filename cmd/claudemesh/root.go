@@ -45,7 +45,8 @@ only ciphertext.
 
 Start:  claudemesh demo     see it in ten seconds, nothing is kept
         claudemesh up       a mesh and its broker on this machine
-        claudemesh join     come in by an invite link`,
+        claudemesh join     come in by an invite link
+        claudemesh install  connect Claude Code`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRun: func(*cobra.Command, []string) {
@@ -68,10 +69,10 @@ Start:  claudemesh demo     see it in ten seconds, nothing is kept
 	)
 	cobra.EnableCommandSorting = false // in the order in which one needs them
 	for group, commands := range map[string][]*cobra.Command{
-		groupStart:   {a.demoCommand(), a.upCommand(), a.joinCommand(), a.mcpCommand(), a.brokerCommand()},
+		groupStart:   {a.demoCommand(), a.upCommand(), a.joinCommand(), a.installCommand(), a.launchCommand(), a.mcpCommand(), a.brokerCommand()},
 		groupTalk:    {a.sendCommand(), a.inboxCommand(), a.peersCommand(), a.messageCommand(), a.statusCommand(), a.summaryCommand()},
 		groupMembers: {a.meshCommand(), a.inviteCommand(), a.invitesCommand(), a.admitCommand(), a.verifyCommand(), a.revokeCommand(), a.leaveCommand()},
-		groupLook:    {a.whoamiCommand(), a.doctorCommand(), a.versionCommand(), a.hookCommand(), a.statuslineCommand()},
+		groupLook:    {a.whoamiCommand(), a.doctorCommand(), a.uninstallCommand(), a.versionCommand(), a.hookCommand(), a.statuslineCommand()},
 	} {
 		for _, c := range commands {
 			c.GroupID = group
