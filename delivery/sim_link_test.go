@@ -27,6 +27,7 @@ type frame struct {
 	state   wire.State
 	claim   bool
 	granted bool
+	at      int64 // when it was sent
 	targets uint8 // frameSend: indexes of devices
 	why     wire.Why
 	msg     *simMsg
@@ -42,6 +43,7 @@ type link struct {
 	session  keys.SessionID
 	up, down []frame
 	broken   bool
+	brokenAt int64
 	lost     bool  // the broker does not hear of the break by itself
 	lostAt   int64 // but by silence
 	atBroker bool  // this end is open
@@ -60,6 +62,7 @@ func (w *world) dial(p *proc) *link {
 // send puts a frame on its way down.
 func (l *link) send(f frame) {
 	if !l.broken && l.atProc {
+		f.at = l.w.now
 		l.down = append(l.down, f)
 	}
 }
@@ -77,12 +80,18 @@ func (l *link) breakIt() {
 		return
 	}
 	l.w.trace("conn %d of %v breaks", l.conn, l.proc)
-	l.broken = true
+	l.broken, l.brokenAt = true, l.w.now
 	l.up = l.up[:l.w.rng.IntN(len(l.up)+1)]
 	l.down = l.down[:l.w.rng.IntN(len(l.down)+1)]
 	if l.w.chance(20) {
 		l.lost, l.lostAt = true, l.w.now+wire.SilenceWithin
 	}
+}
+
+// silent tells whether the broker has to give the connection up.
+func (l *link) silent() bool {
+	return l.broken && l.w.now >= l.brokenAt+wire.SilenceWithin ||
+		len(l.down) > 0 && l.w.now >= l.down[0].at+wire.SilenceWithin
 }
 
 // repeat has a frame under way arrive twice.
@@ -109,7 +118,9 @@ func (l *link) brokerGone() {
 func (l *link) procGone() {
 	l.atProc = false
 	l.down = nil
-	l.broken = true
+	if !l.broken {
+		l.broken, l.brokenAt = true, l.w.now
+	}
 	l.drop()
 }
 

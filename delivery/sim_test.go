@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/claudemesh/claudemesh-go/keys"
 	"github.com/claudemesh/claudemesh-go/wire"
@@ -264,10 +265,23 @@ func (w *world) work(roll int) bool {
 	return false
 }
 
-// pass lets time pass.
+// pass lets time pass. In seconds transactions come to an end, and a connection
+// on which nothing arrives is given up.
 func (w *world) pass(ms int64) {
+	if ms >= 1000 {
+		for _, p := range slices.Clone(w.procs) {
+			for n := len(p.ops); n > 0 && len(p.ops) > 0; n-- {
+				p.commit(true)
+			}
+		}
+	}
 	w.now += ms
 	w.trace("time +%d", ms)
+	for _, l := range slices.Clone(w.links) {
+		if b := w.broker; b.machine != nil && b.conns[l.conn] == l && l.silent() {
+			b.disconnect(l.conn)
+		}
+	}
 }
 
 // passToNext lets time pass until something is due.
