@@ -31,6 +31,7 @@ type Broker struct {
 	fetcher   fetcher
 	feeds     feeds
 	appends   appendLimits
+	sockets   sockets
 	conns     atomic.Uint64 // numbers connections
 
 	living   context.Context // for the store: ends when all is done
@@ -248,6 +249,7 @@ func (b *Broker) drain() {
 	b.endNow()
 	b.closeListeners()
 	meshes := b.loaded()
+	b.sockets.abort(false) // of strangers nothing is taken any more
 	for _, m := range meshes {
 		m.stopReading()
 	}
@@ -261,7 +263,10 @@ func (b *Broker) drain() {
 		}
 	}
 	b.closeMeshes()
+	// Who does not read holds nobody up.
+	force := time.AfterFunc(b.limits.Drain, func() { b.sockets.abort(true) })
 	b.tasks.Wait()
+	force.Stop()
 }
 
 // closeMeshes sends everyone away.

@@ -42,11 +42,18 @@ func (b *Broker) serveSocket(w http.ResponseWriter, r *http.Request, q request) 
 		return
 	}
 	b.tasks.Go(func() {
+		defer b.sockets.leave(sock)
+		if !b.sockets.join(sock) {
+			sock.abort()
+			release()
+			return
+		}
 		s := b.greet(sock, q, began)
 		release()
 		if s == nil {
 			return
 		}
+		b.sockets.greeted(sock)
 		if q.conn != nil {
 			q.conn.greeted()
 		}

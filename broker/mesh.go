@@ -105,13 +105,13 @@ func (m *mesh) attachLocked(s *session, welcome *wire.Welcome) error {
 		m.detachLocked(old, now)
 		old.end(wire.CloseReplaced)
 	}
-	p := m.peerOf(s.peer())
-	if len(p.sessions) >= m.b.limits.Connections {
+	if p := m.peers[s.peer()]; p != nil && len(p.sessions) >= m.b.limits.Connections {
 		return errCrowded
 	}
 	if s.standing == roster.Unknown && !m.bring(s) {
 		return errStranger
 	}
+	p := m.peerOf(s.peer())
 	p.sessions[s] = struct{}{}
 	s.attached = true
 	s.since = now

@@ -13,7 +13,7 @@ import (
 // path, since a path is nobody else's business.
 const unixOrigin = "unix:"
 
-var errOrigin = errors.New("an origin is https://host[:port], http://host[:port] or unix:")
+var errOrigin = errors.New("an origin is unix: or http(s)://host[:port]")
 
 // normalOrigin brings an origin into the one form in which origins are
 // compared: scheme and host in lower case, no default port, nothing behind

@@ -135,6 +135,13 @@ func (o *out) full() bool {
 	return true
 }
 
+// closing says whether nothing is taken any more.
+func (o *out) closing() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.ended
+}
+
 // end takes nothing more, has written what waits, and closes with a code. The
 // first call counts.
 func (o *out) end(code wire.CloseCode, reason string) {

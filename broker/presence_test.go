@@ -390,6 +390,30 @@ func TestDrain(t *testing.T) {
 	})
 }
 
+// Neither strangers that say no hello nor members that read nothing hold the
+// end up.
+func TestDrainStuck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(o *Options) { o.Limits.Drain = time.Second })
+		bob := w.join("bob", "desk")
+		w.dial() // reads not even the challenge
+		want[*wire.Challenge](w.dial())
+		w.hello(bob, wire.ReceivesLive)
+		a := w.hello(w.alice, wire.ReceivesReplies)
+		for range 8 { // bob reads none of it
+			id := a.message(bob.Public(), strings.Repeat("x", 100<<10))
+			a.wantAck(id, wire.StateQueued)
+		}
+		began := time.Now()
+		if err := w.stop(); err != nil {
+			t.Fatal(err)
+		}
+		if d := time.Since(began); d > 5*time.Second {
+			t.Errorf("it took %v", d)
+		}
+	})
+}
+
 // While it goes away it says so, and takes nobody in.
 func TestNotServing(t *testing.T) {
 	l := newMemory()

@@ -110,7 +110,7 @@ func (s *session) read() {
 			break
 		}
 	}
-	if s.b.draining.Load() {
+	if s.b.draining.Load() && !s.out.closing() {
 		<-s.gone // what was taken is answered first, and drain takes it out
 	}
 	s.m.detach(s)
@@ -151,10 +151,8 @@ func (s *session) badFrame(err error) bool {
 // the session ended.
 func (s *session) mayRead() bool {
 	for {
-		select {
-		case <-s.gone:
-			return false
-		default:
+		if s.out.closing() {
+			return false // what came now could not be answered
 		}
 		if !s.out.full() && !s.m.tooMany(s) {
 			return true

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/coder/websocket"
@@ -174,8 +175,64 @@ func (s *socket) close(code wire.CloseCode, reason string) {
 // abort ends the connection at once.
 func (s *socket) abort() { _ = s.ws.CloseNow() }
 
+// cut takes the network away from under a connection: whoever reads or writes
+// it finds out. It does not wait.
+func (s *socket) cut() { _ = s.raw.Conn.Close() }
+
 // closedBy says whether the other side ended the connection by a close frame.
 func closedBy(err error) bool { return websocket.CloseStatus(err) != -1 }
 
 // timedOut says whether a read ended because its time was over.
 func timedOut(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
+
+// sockets are the connections there are, so that the end finds them.
+type sockets struct {
+	mu   sync.Mutex       // guards the following
+	open map[*socket]bool // true: its hello was accepted
+	over bool             // none is taken any more
+}
+
+// join adds one, unless the end has begun.
+func (l *sockets) join(s *socket) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.over {
+		return false
+	}
+	if l.open == nil {
+		l.open = make(map[*socket]bool)
+	}
+	l.open[s] = false
+	return true
+}
+
+// greeted notes that a hello was accepted.
+func (l *sockets) greeted(s *socket) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open[s] = true
+}
+
+// leave takes one out.
+func (l *sockets) leave(s *socket) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.open, s)
+}
+
+// abort lets no more join, and ends those whose hello was not accepted yet, or
+// all.
+func (l *sockets) abort(all bool) {
+	l.mu.Lock()
+	l.over = true
+	var list []*socket
+	for s, greeted := range l.open {
+		if all || !greeted {
+			list = append(list, s)
+		}
+	}
+	l.mu.Unlock()
+	for _, s := range list {
+		s.cut()
+	}
+}
