@@ -55,7 +55,7 @@ func (p *Profile) OpenState(ctx context.Context) (*State, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := sqlite.Open(ctx, p.StatePath(), sqlite.Options{Migrations: files})
+	db, err := sqlite.Open(ctx, p.StatePath(), sqlite.Options{Migrations: files, Shared: true})
 	if err != nil {
 		return nil, err
 	}

@@ -69,6 +69,11 @@ func IsDisk(err error) bool {
 	return false
 }
 
+// isLocked reports whether another connection's lock was in the way.
+func isLocked(err error) bool {
+	return errors.Is(err, ErrLocked) || errors.Is(classify(err), ErrLocked)
+}
+
 // OfFile adds to an error of reading or writing a file which of [ErrFull],
 // [ErrReadOnly] and [ErrUnreadable] it is, so that other files can be spoken of
 // as databases are. Other errors, and nil, are returned as they are.

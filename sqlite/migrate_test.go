@@ -227,6 +227,42 @@ func TestProcessesShareAFile(t *testing.T) {
 	}
 }
 
+// A process that has always something to commit lets others in.
+func TestBusyWriterLetsOthersIn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.db")
+	db, err := sqlite.Open(t.Context(), path, sqlite.Options{Migrations: files(schema, second, counts), Shared: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const inFlight = 64
+	free, stop, stopped := make(chan struct{}, inFlight), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for n := 0; ; n++ {
+			select {
+			case free <- struct{}{}:
+			case <-stop:
+				return
+			}
+			db.Submit(insert(fmt.Sprintf("busy %d", n)), func(err error) {
+				if err != nil {
+					t.Error(err)
+				}
+				<-free
+			})
+		}
+	}()
+	cmd := start(t, "write", path, "other")
+	if err := cmd.Run(); err != nil {
+		t.Error(err)
+	}
+	close(stop)
+	<-stopped
+	if err := db.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestKilledProcessLosesNothingItSaid(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.db")
 	cmd := start(t, "die", path, "p")

@@ -53,6 +53,9 @@ type Options struct {
 	Busy time.Duration
 	// Group is how many functions share one commit at most. Zero means 4096.
 	Group int
+	// Shared says that other processes write to the file too: a writer that has
+	// much to do then lets them in between, every 25 ms for 2.
+	Shared bool
 }
 
 // Defaults of [Options].
@@ -151,6 +154,10 @@ func open(ctx context.Context, path string, empty bool, o Options) (_ *DB, err e
 		return nil, err
 	}
 	tx := newTx(conn)
+	// The writer waits for others by itself; see writer.patiently.
+	if err := tx.exec("PRAGMA busy_timeout = 0"); err != nil {
+		return nil, errors.Join(err, tx.close())
+	}
 	if o.Migrations != nil {
 		if err := migrate(ctx, write, tx, o.Migrations); err != nil {
 			return nil, errors.Join(err, tx.close())
@@ -159,7 +166,7 @@ func open(ctx context.Context, path string, empty bool, o Options) (_ *DB, err e
 	for range o.Readers {
 		db.readers <- &reader{}
 	}
-	db.writer = newWriter(tx, o.Group, path)
+	db.writer = newWriter(tx, path, o)
 	return db, nil
 }
 
@@ -273,14 +280,16 @@ func (db *DB) Vacuum(ctx context.Context, pages int) error {
 // [Options.Busy], and then returns [ErrLocked].
 func (db *DB) Checkpoint(ctx context.Context) error {
 	return db.writer.alone(ctx, func(tx *Tx) error {
-		var busy, log, done int64
-		if err := tx.Get("PRAGMA wal_checkpoint(TRUNCATE)", nil, &busy, &log, &done); err != nil {
-			return err
-		}
-		if busy != 0 {
-			return ErrLocked
-		}
-		return nil
+		return db.writer.patiently(func() error {
+			var busy int64
+			if err := tx.Get("PRAGMA wal_checkpoint(TRUNCATE)", nil, &busy); err != nil {
+				return err
+			}
+			if busy != 0 {
+				return ErrLocked
+			}
+			return nil
+		})
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // job is one function that waits for its transaction.
@@ -23,12 +24,25 @@ const (
 	abandoned
 )
 
+// How a writer waits for another process's, and lets it in. SQLite's own wait
+// tries ever more seldom, up to ten times a second, and beside a process that
+// writes all the time it was seen to take seconds until a try fell between two
+// of its transactions.
+const (
+	retry    = time.Millisecond      // between two tries for the lock
+	hogAfter = 25 * time.Millisecond // of one commit behind the other
+	hogRest  = 2 * time.Millisecond  // during which others get the lock
+)
+
 // writer is the one goroutine that writes. mu guards jobs and closed; the
 // rest belongs to the goroutine.
 type writer struct {
-	tx    *Tx
-	group int
-	path  string
+	tx     *Tx
+	group  int
+	path   string
+	busy   time.Duration
+	shared bool
+	since  time.Time // when it began to commit one group behind the other
 
 	mu     sync.Mutex
 	jobs   []*job
@@ -39,8 +53,9 @@ type writer struct {
 }
 
 // newWriter starts the goroutine. It takes over tx.
-func newWriter(tx *Tx, group int, path string) *writer {
-	w := &writer{tx: tx, group: group, path: path, wake: make(chan struct{}, 1), gone: make(chan struct{})}
+func newWriter(tx *Tx, path string, o Options) *writer {
+	w := &writer{tx: tx, group: o.Group, path: path, busy: o.Busy, shared: o.Shared,
+		wake: make(chan struct{}, 1), gone: make(chan struct{})}
 	go w.loop()
 	return w
 }
@@ -114,6 +129,7 @@ func (w *writer) loop() {
 				return
 			}
 			<-w.wake
+			w.since = time.Now()
 			continue
 		}
 		if group[0].alone {
@@ -121,6 +137,21 @@ func (w *writer) loop() {
 			continue
 		}
 		w.commit(group)
+		if w.shared && time.Since(w.since) > hogAfter {
+			time.Sleep(hogRest)
+			w.since = time.Now()
+		}
+	}
+}
+
+// patiently tries something that needs a lock until no other process has it,
+// or for as long as there is patience.
+func (w *writer) patiently(try func() error) error {
+	for began := time.Now(); ; time.Sleep(retry) {
+		err := try()
+		if err == nil || !isLocked(err) || time.Since(began) > w.busy {
+			return err
+		}
 	}
 }
 
@@ -150,7 +181,7 @@ func (w *writer) take() (group []*job, more bool) {
 // commit runs a group in one transaction and tells each its outcome.
 func (w *writer) commit(group []*job) {
 	results := make([]error, len(group))
-	err := w.tx.exec("BEGIN IMMEDIATE")
+	err := w.patiently(func() error { return w.tx.exec("BEGIN IMMEDIATE") })
 	if err == nil {
 		err = w.run(group, results)
 	}
