@@ -13,18 +13,21 @@ import (
 // mcp` of a person, and returns what it printed.
 func (p *person) inspect(args ...string) map[string]any {
 	p.t.Helper()
-	line := append([]string{"npm/node_modules/.bin/mcp-inspector", "--cli", binary, "mcp"}, args...)
+	line := append([]string{"npm/node_modules/.bin/mcp-inspector", "--cli", "-e", "CLAUDEMESH_CONFIG_DIR=" + p.dir, binary, "mcp"}, args...)
 	cmd := exec.Command(line[0], line[1:]...)
 	cmd.Env = append(os.Environ(), "CLAUDEMESH_CONFIG_DIR="+p.dir, "HOME="+p.dir)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	if err := cmd.Run(); err != nil {
-		p.t.Fatalf("%s: inspector %s: %v\n%s%s", p.name, strings.Join(args, " "), err, out.String(), errs.String())
-	}
+	failed := cmd.Run()
 	p.t.Logf("%s: inspector %s\n%s", p.name, strings.Join(args, " "), out.String())
+	// What follows the first value says that a tool's result was an error; then
+	// the inspector's exit status is not 0 either.
 	var v map[string]any
-	if err := json.Unmarshal(out.Bytes(), &v); err != nil {
-		p.t.Fatalf("the inspector printed no JSON: %v\n%s", err, out.String())
+	if err := json.NewDecoder(&out).Decode(&v); err != nil {
+		p.t.Fatalf("%s: inspector %s: %v, no JSON: %v\n%s", p.name, strings.Join(args, " "), failed, err, errs.String())
+	}
+	if isError, _ := v["isError"].(bool); failed != nil && !isError {
+		p.t.Fatalf("%s: inspector %s: %v\n%s", p.name, strings.Join(args, " "), failed, errs.String())
 	}
 	return v
 }
