@@ -27,6 +27,9 @@ func TestUpgradeFromTheFirstSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := openState(t, p)
+	if got, want := schemaOf(t, s.db), schemaOf(t, newState(t).db); got != want {
+		t.Errorf("upgraded, the schema is\n%s\nmade anew, it is\n%s", got, want)
+	}
 	do(t, s, func(tx *Tx) error {
 		rows, _, err := tx.Outbox(session(1), 0, 10, 1<<20)
 		if len(rows) != 1 || rows[0].ID != id(3) || len(rows[0].To) != 2 || rows[0].To[1].Key != carol {
@@ -69,4 +72,19 @@ func TestUpgradeFromTheFirstSchema(t *testing.T) {
 	if _, err := s.FindMessages(t.Context(), keys.MessageID{15: 1}.Tail(4)); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// schemaOf is a database's schema as SQL.
+func schemaOf(t *testing.T, db *sqlite.DB) (text string) {
+	t.Helper()
+	err := db.Read(t.Context(), func(q *sqlite.Tx) error {
+		return q.Each("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name", nil, func(r sqlite.Row) error {
+			text += r.Text(0) + ";\n"
+			return nil
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
 }

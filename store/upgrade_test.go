@@ -25,6 +25,25 @@ func script(t *testing.T, dir, sql string) {
 	}
 }
 
+// schemaOf is the schema of a folder's database as SQL.
+func schemaOf(t *testing.T, dir string) (text string) {
+	t.Helper()
+	db, err := sqlite.Open(t.Context(), filepath.Join(dir, store.DatabaseName), sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Read(t.Context(), func(q *sqlite.Tx) error {
+		return q.Each("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name", nil, func(r sqlite.Row) error {
+			text += r.Text(0) + ";\n"
+			return nil
+		})
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
 // testdata/broker-1.sql is a broker.db of the first schema with a row in each
 // table. It is never changed: brokers with it are running.
 func TestUpgradeFromTheFirstSchema(t *testing.T) {
@@ -39,6 +58,13 @@ func TestUpgradeFromTheFirstSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
+	anew := t.TempDir()
+	if fresh, err := store.OpenSQLite(t.Context(), anew); err != nil || fresh.Close() != nil {
+		t.Fatal(err)
+	}
+	if got, want := schemaOf(t, dir), schemaOf(t, anew); got != want {
+		t.Errorf("upgraded, the schema is\n%s\nmade anew, it is\n%s", got, want)
+	}
 	all, err := s.Meshes(t.Context())
 	if err != nil || len(all) != 1 {
 		t.Fatal(all, err)
