@@ -18,6 +18,7 @@ import (
 
 	"github.com/claudemesh/claudemesh-go/keys"
 	"github.com/claudemesh/claudemesh-go/peer"
+	"github.com/claudemesh/claudemesh-go/profile"
 )
 
 // demoLimit bounds the whole demonstration.
@@ -40,6 +41,7 @@ kept.`,
 			}
 			defer os.RemoveAll(dir)
 			d := &demo{app: a, dir: dir}
+			defer d.sweep()
 			defer d.end()
 			return d.run(ctx)
 		},
@@ -80,6 +82,16 @@ func (d *demo) end() {
 		}
 	}
 	d.kill()
+}
+
+// sweep removes the folders of sockets that stand outside the temporary folder
+// because their paths would be too long there.
+func (d *demo) sweep() {
+	for _, who := range []string{"alice", "bob", "nobody"} {
+		if prof, err := profile.Open(filepath.Join(d.dir, who)); err == nil {
+			_ = os.RemoveAll(prof.Run())
+		}
+	}
 }
 
 // start runs a broker in a process of its own, so that it can be killed.

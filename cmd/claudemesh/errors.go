@@ -78,6 +78,8 @@ func explain(err error) error {
 	case errors.Is(err, syscall.EROFS):
 		return &failure{class: peer.ClassFailed, err: err,
 			sentence: "the disk is read-only: " + err.Error()}
+	case errors.Is(err, syscall.ENOTDIR) && errors.As(err, &path):
+		return &failure{class: peer.ClassFailed, err: err, sentence: home(path.Path) + " is not a folder, or stands in none"}
 	case errors.Is(err, syscall.EPIPE):
 		// Whoever reads standard output has gone (head, a pager): no news for him.
 		return errSilent{peer.ClassFailed}

@@ -6,14 +6,14 @@ import (
 	"github.com/claudemesh/claudemesh-go/broker"
 )
 
-// follow prints what a broker tells of until its feed ends: who, to whom, how
+// followEvents prints what a broker tells of until its feed ends: who, to whom, how
 // big, never what.
 func (a *app) followEvents(feed *broker.Feed) {
 	for e := range feed.C {
 		if a.json {
 			_ = a.ui.json(eventJSON(e))
 		} else if text := eventText(e); text != "" {
-			_ = a.ui.result("%s  %s", time.UnixMilli(e.Time).Format("15:04:05"), plainLine(text))
+			_ = a.ui.result("%s  %s", time.UnixMilli(e.Time).Format("15:04:05"), text)
 		}
 		if n := feed.Missed(); n > 0 && !a.json {
 			a.ui.hint("          %s not shown: there were too many at once", plural(n, "event"))
@@ -21,42 +21,48 @@ func (a *app) followEvents(feed *broker.Feed) {
 	}
 }
 
-// eventText is one event on one line.
+// eventText is one event on one line: who, what, whom. Names are the choice of
+// whoever joined.
 func eventText(e broker.Event) string {
+	actor, target := plainLine(e.Actor), plainLine(e.Target)
 	switch e.Kind {
-	case broker.EventOnline:
-		return e.Actor + "  online"
-	case broker.EventOffline:
-		return e.Actor + "  offline"
+	case broker.EventOnline, broker.EventOffline:
+		return actor + "  " + string(e.Kind)
 	case broker.EventMessage:
-		return e.Actor + "  to  " + e.Target + "  " + plural(e.Bytes, "byte") + "  " + e.State
+		return actor + "  to  " + target + "  " + plural(e.Bytes, "byte") + "  " + e.State
 	case broker.EventCreated:
-		return "mesh " + e.Name + "  created"
+		return "mesh " + plainLine(e.Name) + "  created"
 	case broker.EventEntry:
-		return entryText(e)
+		return entryText(e, actor, target)
 	}
 	return ""
 }
 
 // entryText says what an entry in the chain did.
-func entryText(e broker.Event) string {
-	switch e.Type {
-	case "genesis": // told as the mesh's creation
+func entryText(e broker.Event, actor, target string) string {
+	switch {
+	case e.Type == "genesis": // told as the mesh's creation
 		return ""
-	case "invite":
-		return e.Actor + "  made an invite"
-	case "join":
-		return e.Target + "  joined " + e.Name
-	case "admit":
-		return e.Actor + "  admitted  " + e.Target
-	case "revoke":
-		return e.Actor + "  revoked  " + e.Target
-	case "broker":
-		return e.Actor + "  changed where the broker is dialled"
-	case "role":
-		return e.Actor + "  changed the role of  " + e.Target
+	case e.Type == "invite":
+		return actor + "  made an invite"
+	case e.Type == "join" && e.State == broker.StateWaits:
+		return target + "  asks to join " + plainLine(e.Name)
+	case e.Type == "join":
+		return target + "  joined " + plainLine(e.Name)
+	case e.Type == "admit" && e.State == broker.StateWaits:
+		return actor + "  said yes to  " + target
+	case e.Type == "admit":
+		return actor + "  admitted  " + target
+	case e.Type == "revoke" && actor == target:
+		return actor + "  left " + plainLine(e.Name)
+	case e.Type == "revoke":
+		return actor + "  revoked  " + target
+	case e.Type == "broker":
+		return actor + "  changed where the broker is dialled"
+	case e.Type == "role":
+		return actor + "  changed the role of  " + target
 	}
-	return e.Actor + "  " + e.Type + "  " + e.Target
+	return actor + "  " + e.Type + "  " + target
 }
 
 // loggedEvent is an event in JSON.

@@ -41,14 +41,10 @@ were seen. What is meant for a session that runs is left to it, unless --take.`,
 }
 
 func (a *app) inbox(ctx context.Context, o peer.TakeOptions, peek bool) error {
-	receives := peer.Drain
-	if peek {
-		receives = peer.Nothing
-	}
-	return a.with(ctx, receives, func(p *peer.Peer) error {
+	return a.with(ctx, peer.Drain, func(p *peer.Peer) error {
 		// Without a broker there still is what has come already.
 		unreachable := online(ctx, p)
-		if unreachable == nil && !peek {
+		if unreachable == nil {
 			waiting, cancel := context.WithTimeout(ctx, patience)
 			unreachable = p.Drained(waiting)
 			cancel()

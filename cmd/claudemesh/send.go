@@ -123,9 +123,8 @@ func (a *app) send(ctx context.Context, to, body string, o peer.SendOptions) err
 	return a.with(ctx, peer.Replies, func(p *peer.Peer) error {
 		sent, err := p.Send(ctx, to, body, o)
 		var unknown *peer.UnknownNameError
-		if errors.As(err, &unknown) && isFile(to) {
-			return &failure{class: peer.ClassRefused, sentence: err.Error(), err: err,
-				hint: fmt.Sprintf("%s is a file here: if the shell made it of *, quote that: '*'", to)}
+		if errors.As(err, &unknown) {
+			err = unknownHere(ctx, p, to, unknown)
 		}
 		if sent.ID.IsZero() {
 			return err
@@ -148,6 +147,22 @@ func (a *app) send(ctx context.Context, to, body string, o peer.SendOptions) err
 		}
 		return nil
 	})
+}
+
+// unknownHere says what an unknown name may come from: a shell that made names of
+// files of *, or a list of members that is old because the broker is away.
+func unknownHere(ctx context.Context, p *peer.Peer, name string, unknown *peer.UnknownNameError) error {
+	if isFile(name) {
+		return &failure{class: peer.ClassRefused, sentence: unknown.Error(), err: unknown,
+			hint: fmt.Sprintf("%s is a file here: if the shell made it of *, quote that: '*'", name)}
+	}
+	var away *peer.NotReachableError
+	if errors.As(online(ctx, p), &away) {
+		return &failure{class: peer.ClassUnreachable, err: away,
+			sentence: fmt.Sprintf("%s. That is the list as it was last seen: %s", strings.TrimSuffix(unknown.Error(), "."), away),
+			hint:     "Try: claudemesh doctor"}
+	}
+	return unknown
 }
 
 // progress orders the states in which a message can be, the least first.
@@ -214,6 +229,9 @@ func sentLine(to []peer.Recipient, o peer.SendOptions, now time.Time) (line stri
 		kept := o.Expires
 		if kept == 0 {
 			kept = 7 * 24 * time.Hour
+		}
+		if to[0].Away.IsZero() { // there, or nothing is known
+			return fmt.Sprintf("queued for %s; kept %s, encrypted", who, since(kept)), true
 		}
 		return fmt.Sprintf("queued: %s is %s; kept %s, encrypted", who, awayText(unixMilli(to[0].Away), now), since(kept)), true
 	case peer.Held:

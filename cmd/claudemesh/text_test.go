@@ -170,7 +170,7 @@ func TestSentLine(t *testing.T) {
 		{peer.Recipient{Address: "bob@desk", State: peer.Delivered}, peer.SendOptions{Priority: peer.Now}, "delivered to bob@desk, not seen yet", true},
 		{peer.Recipient{Address: "carol", State: peer.Queued, Away: now.Add(-2 * time.Hour)}, peer.SendOptions{},
 			"queued: carol is away since 12:02; kept 7 days, encrypted", true},
-		{peer.Recipient{Address: "carol", State: peer.Queued}, peer.SendOptions{Expires: 12 * time.Hour}, "queued: carol is away; kept 12 h, encrypted", true},
+		{peer.Recipient{Address: "carol", State: peer.Queued}, peer.SendOptions{Expires: 12 * time.Hour}, "queued for carol; kept 12 h, encrypted", true},
 		{peer.Recipient{Address: "carol", State: peer.Refused, Why: string(wire.WhyMuted)}, peer.SendOptions{},
 			"refused by carol: the recipient has muted the sender", false},
 		{peer.Recipient{Address: "carol", State: peer.Held}, peer.SendOptions{}, "held: carol looks at it later", true},

@@ -171,7 +171,11 @@ func home(path string) string {
 	if err != nil || dir == "" {
 		return path
 	}
-	rest, err := filepath.Rel(dir, path)
+	full, err := filepath.Abs(path)
+	if err != nil {
+		return path
+	}
+	rest, err := filepath.Rel(dir, full)
 	if err != nil || rest == ".." || strings.HasPrefix(rest, ".."+string(filepath.Separator)) {
 		return path
 	}
