@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"go/ast"
 	"go/constant"
+	"go/format"
 	"go/parser"
 	"go/token"
 	"go/types"
 	"io/fs"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -91,9 +93,19 @@ func TestProtocolClausesRise(t *testing.T) {
 			t.Errorf("%v stands where %v is due", c, want)
 		}
 	}
-	for _, match := range clausePattern.FindAllStringSubmatch(text, -1) {
-		if c := clauseOf(match); !all[c] {
-			t.Errorf("the text refers to %v, which it does not have", c)
+	documents, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range documents {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, match := range clausePattern.FindAllStringSubmatch(string(text), -1) {
+			if c := clauseOf(match); !all[c] {
+				t.Errorf("%s refers to %v, which there is not", path, c)
+			}
 		}
 	}
 }
@@ -447,5 +459,36 @@ func TestProtocolExample(t *testing.T) {
 		if a != b {
 			t.Errorf("line %d of the example:\n%s\nthe code says\n%s", i+1, a, b)
 		}
+	}
+}
+
+// TestGatewayCode compiles the code of docs/gateways.md, all blocks as one program.
+func TestGatewayCode(t *testing.T) {
+	text, err := os.ReadFile("docs/gateways.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	code := "package main\n\nimport (\n\t\"context\"\n\t\"errors\"\n\t\"fmt\"\n\n\t\"" + module + "/peer\"\n)\n\nfunc main() {}\n"
+	blocks := strings.Split(string(text), "```go\n")[1:]
+	if len(blocks) < 3 {
+		t.Fatalf("%d blocks of code", len(blocks))
+	}
+	for _, block := range blocks {
+		block, _, _ = strings.Cut(block, "```")
+		code += "\n" + block
+	}
+	formatted, err := format.Source([]byte(code))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(formatted) != code {
+		t.Error("gofmt would change the code")
+	}
+	file := filepath.Join(t.TempDir(), "main.go")
+	if err := os.WriteFile(file, []byte(code), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("go", "vet", file).CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
