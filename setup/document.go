@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/tailscale/hujson"
@@ -55,7 +56,7 @@ func parseDocument(data []byte) (*document, error) {
 func (d *document) become(text []byte) error {
 	root, err := hujson.Parse(text)
 	if err != nil {
-		return err
+		return errors.New(strings.TrimPrefix(err.Error(), "hujson: ")) // it says line and column
 	}
 	d.text, d.root = text, root
 	return nil

@@ -147,11 +147,11 @@ func (o Options) launchSettings(args []string, ownLine bool) (value string, rest
 		data := []byte(given)
 		if !strings.HasPrefix(strings.TrimSpace(given), "{") {
 			if data, err = os.ReadFile(given); err != nil {
-				return "", nil, &FileError{"--settings " + given, "cannot be read: " + reason(err), err}
+				return "", nil, fmt.Errorf("--settings %s cannot be read: %s", given, reason(err))
 			}
 		}
 		if doc, err = parseDocument(data); err != nil {
-			return "", nil, &FileError{"--settings " + given, err.Error(), err}
+			return "", nil, fmt.Errorf("--settings %s %w", given, err)
 		}
 	}
 	e := &editor{doc: doc, programs: []string{o.Binary}}
