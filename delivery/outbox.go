@@ -305,14 +305,14 @@ func (o *Outbox) Loaded(now int64, rows []*OutboxRow, more bool) {
 	o.pump()
 }
 
-// pump sends what may be sent now. While rows are being loaded that belong
-// before others, none is.
+// pump sends what may be sent now. What is being loaded goes before what comes
+// behind it.
 func (o *Outbox) pump() {
-	if !o.connected || o.loading {
-		return
-	}
-	for o.at < len(o.rows) {
+	for o.connected && o.at < len(o.rows) {
 		it := o.rows[o.at]
+		if o.loading && it.row.Place > o.loaded {
+			return
+		}
 		if !it.sent {
 			if o.inFlight > 0 && o.inFlight+it.pending > o.limit {
 				return

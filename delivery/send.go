@@ -49,6 +49,13 @@ func (b *Broker) Send(now int64, s *Send) {
 			return
 		}
 	}
+	if m.one && !fresh {
+		for i := range s.To {
+			if m.find(b.peer(s.To[i].Key)) == nil {
+				m.left++
+			}
+		}
+	}
 	var shared *Message
 	for i := range s.To {
 		to := b.peer(s.To[i].Key)
@@ -57,9 +64,6 @@ func (b *Broker) Send(now int64, s *Send) {
 		}
 		if m.find(to) != nil {
 			continue
-		}
-		if m.one && !fresh {
-			m.left++
 		}
 		it := b.addItem(m, to, s, i)
 		if it.place == placeDone || it.asking {
