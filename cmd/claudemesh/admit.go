@@ -20,6 +20,7 @@ are the same. Without an argument it lists who waits.`,
 		Args: upTo(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
+			a.admitting = true
 			return a.with(ctx, peer.Nothing, func(p *peer.Peer) error {
 				if err := online(ctx, p); err != nil {
 					return err

@@ -56,7 +56,8 @@ func traceLine(r peer.Recipient, several bool, now time.Time) string {
 		case peer.Pending:
 			text = "written " + clockSecond(unixMilli(s.Time), now)
 		case peer.Delivered:
-			text += " to " + r.Address
+			device, _, _ := strings.Cut(r.Address, "/")
+			text += " to " + device
 		case peer.Seen, peer.Held:
 			text += " (their receipt)"
 		case peer.Refused:

@@ -16,6 +16,9 @@ type app struct {
 	mesh string // --mesh
 	json bool   // --json, where a command has it
 
+	// admitting is set where a command shows who wants in by itself.
+	admitting bool
+
 	// started is set once a command's own code runs: an error before that is
 	// wrong usage.
 	started bool

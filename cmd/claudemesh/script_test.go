@@ -193,12 +193,12 @@ func cmdTell(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 }
 
-// end NAME [kill|eof|CODE]: ends a command by Ctrl-C and wants it to exit with 0
-// or with CODE; or by the end of its standard input; or kills it, as power cuts
-// and users do.
+// end NAME [kill|eof|wait|CODE]: ends a command by Ctrl-C and wants it to exit
+// with 0 or with CODE; or by the end of its standard input; or kills it, as power
+// cuts and users do; or waits for its own end.
 func cmdEnd(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 {
-		ts.Fatalf("usage: end NAME [kill|eof|CODE]")
+		ts.Fatalf("usage: end NAME [kill|eof|wait|CODE]")
 	}
 	p := running(ts, args[0])
 	if len(args) == 2 && args[1] == "kill" {
@@ -210,6 +210,7 @@ func cmdEnd(ts *testscript.TestScript, neg bool, args []string) {
 	switch {
 	case len(args) == 2 && args[1] == "eof":
 		ts.Check(p.stdin.Close())
+	case len(args) == 2 && args[1] == "wait":
 	default:
 		if len(args) == 2 {
 			var err error

@@ -53,7 +53,9 @@ func (a *app) tell(events <-chan peer.Event) {
 		case peer.EventWarning:
 			a.ui.hint("warning: %s", plainLine(e.Text))
 		case peer.EventRequest:
-			a.ui.hint("%s", plainLine(e.Text))
+			if !a.admitting {
+				a.ui.hint("%s", plainLine(e.Text))
+			}
 		}
 	}
 }
