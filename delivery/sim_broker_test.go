@@ -56,6 +56,29 @@ func (b *simBroker) kill() {
 	b.conns = nil
 }
 
+// drain ends the process properly: everything taken is answered before.
+func (b *simBroker) drain() {
+	b.w.trace("broker drains")
+	b.machine.Drain(b.w.now)
+	b.run()
+	for i := 0; b.machine != nil && !b.machine.Settled() && i < 1000; i++ {
+		b.w.now = max(b.w.now, b.retryAt)
+		b.work()
+	}
+	if b.machine == nil {
+		return
+	}
+	if !b.machine.Settled() {
+		b.w.fail("the broker does not drain")
+	}
+	for _, l := range b.w.links {
+		if b.conns[l.conn] == l && b.machine.InFlight(l.conn) > 0 {
+			b.w.fail("drained with %d sends unanswered", b.machine.InFlight(l.conn))
+		}
+	}
+	b.kill()
+}
+
 func (b *simBroker) next() int64 {
 	if b.machine == nil {
 		return b.w.now + 500

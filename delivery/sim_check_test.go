@@ -203,6 +203,9 @@ func (w *world) show(p *proc, b batched) {
 	if row == nil || row.State != InboxShowing || row.Copy || row.Shower != p.id {
 		w.fail("m%d shown, but state.db does not say so: %+v", m.idx, row)
 	}
+	if row.ahead(d.now()) {
+		w.fail("m%d shown before its time", m.idx)
+	}
 	if rec.over == wire.StateRefused && !d.revoked {
 		w.fail("m%d shown after it was refused", m.idx)
 	}

@@ -310,6 +310,10 @@ func (w *world) passToNext() bool {
 func (w *world) faultNow() bool {
 	switch w.rng.IntN(12) {
 	case 0:
+		if w.broker.machine != nil && w.chance(25) {
+			w.broker.drain()
+			return true
+		}
 		if w.broker.machine != nil {
 			w.broker.kill()
 			return true
