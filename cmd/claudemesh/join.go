@@ -200,7 +200,7 @@ func (a *app) sayWhoIsHere(ctx context.Context, p *peer.Peer) error {
 		return err
 	}
 	if first != "" {
-		a.ui.hint("Next:    claudemesh send %s \"hello\"     and for your agent: %s", first, agentSetup)
+		a.ui.hint("Next:    %s     and once, on the phone with %s: claudemesh verify %s", agentSetup, first, first)
 	}
 	return nil
 }

@@ -12,8 +12,9 @@ func (a *app) mcpCommand() *cobra.Command {
 		Use:   "mcp",
 		Short: "Serve an agent: MCP over standard input and output",
 		Long: `Serves one session of an agent over standard input and output, by the Model Context
-Protocol. An agent's program starts it; it lives and dies with that session.`,
-		Example: "  " + agentSetup,
+Protocol. An agent's program starts it; it lives and dies with that session. For
+Claude Code claudemesh install enters it; other programs take it as the server
+"claudemesh mcp".`,
 		Args:    upTo(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return agent.Run(cmd.Context(), agent.Options{Dir: a.dir, Version: versionText(), Logger: a.operatorLog(verbose), InboxSocket: inboxSocket})

@@ -139,6 +139,8 @@ func presenceText(m peer.Member, fresh bool, now time.Time) string {
 		return "not known"
 	case m.Online:
 		return "online"
+	case m.You:
+		return "no session" // the command that asks is none
 	}
 	return awayText(unixMilli(m.Since), now)
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/claudemesh/claudemesh-go/profile"
 )
 
-// agentSetup connects an agent of this machine.
-const agentSetup = "claude mcp add --scope user claudemesh -- claudemesh mcp"
+// agentSetup connects the agent of this machine.
+const agentSetup = "claudemesh install"
 
 // upOptions are the flags of up.
 type upOptions struct {
@@ -241,8 +241,7 @@ func (a *app) sayUp(self peer.Self, urls []string, recovery string, invite *peer
 		a.ui.hint("Whoever has it can join: send it like a password. They run: claudemesh join")
 	}
 	if fromGoRun() {
-		a.ui.hint("Claude Code here:   go install ./cmd/claudemesh   first (this binary vanishes), then")
-		a.ui.hint("                    %s", agentSetup)
+		a.ui.hint("Claude Code here:   go install ./cmd/claudemesh   first (this binary vanishes), then %s", agentSetup)
 	} else {
 		a.ui.hint("Claude Code here:   %s", agentSetup)
 	}

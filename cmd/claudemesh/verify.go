@@ -50,7 +50,7 @@ them for you and marks USER as verified.`,
 					}
 					safety.Verified = true
 				}
-				return a.showSafety(safety)
+				return a.showSafety(safety, p.Self().User)
 			})
 		},
 		ValidArgsFunction: a.completeAddress,
@@ -70,7 +70,7 @@ func digits(text string) string {
 	}, text)
 }
 
-func (a *app) showSafety(s peer.Safety) error {
+func (a *app) showSafety(s peer.Safety, you string) error {
 	if a.json {
 		return a.ui.json(struct {
 			User     string   `json:"user"`
@@ -85,6 +85,6 @@ func (a *app) showSafety(s peer.Safety) error {
 	if s.Verified {
 		return a.ui.result("%-8s %s (%s)", "verified", s.User, strings.Join(s.Devices, ", "))
 	}
-	a.ui.hint("%s must see the same: claudemesh verify YOU. Then: claudemesh verify %s NUMBER", s.User, s.User)
+	a.ui.hint("%s must see the same, by claudemesh verify %s. Then: claudemesh verify %s NUMBER", s.User, you, s.User)
 	return nil
 }
