@@ -80,6 +80,9 @@ func (e endpoint) shown() string {
 func hostOf(urls []string) string {
 	first := ""
 	for _, text := range urls {
+		if text == chain.URLUnix { // the path is this machine's business
+			text += "/"
+		}
 		e, err := parseEndpoint(text, true)
 		if err != nil {
 			continue

@@ -28,12 +28,3 @@ func TestEndpoint(t *testing.T) {
 		t.Errorf("plain http to another machine: %v", err)
 	}
 }
-
-func TestSuggest(t *testing.T) {
-	names := []string{"alice", "bob", "carol", "bert"}
-	for name, want := range map[string]string{"bbo": "bob", "bob": "bob", "alcie": "alice", "carl": "carol", "zoe": "", "x": "", "bo": "bob", "mallory": ""} {
-		if got := suggest(name, names); got != want {
-			t.Errorf("%s: %q, not %q", name, got, want)
-		}
-	}
-}

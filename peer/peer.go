@@ -72,11 +72,10 @@ type Peer struct {
 	people     presence
 	own        ownCard
 	unsure     unsure
-	warned     map[string]bool       // sentences told already
-	told       map[keys.Public]int64 // who got a receipt within the last second, Unix ms
-	receiptsAt int64                 // when receipts are due, Unix ms; 0: none wait
-	againAt    int64                 // when to end the line, to send again what was not taken; Unix ms, 0: not
-	tidied     int64                 // when state.db was tidied last, Unix ms
+	warned     map[string]bool // sentences told already
+	receiptsAt int64           // when receipts are due, Unix ms; 0: none wait
+	againAt    int64           // when to end the line, to send again what was not taken; Unix ms, 0: not
+	tidied     int64           // when state.db was tidied last, Unix ms
 }
 
 // Open opens the profile and starts to dial; it does not wait for the broker.
@@ -109,7 +108,7 @@ func (h *home) openPeer(ctx context.Context, o Options) (*Peer, error) {
 		key: m.PeerKey, self: m.PeerKey.Public(), label: label, client: o.Client, cwd: cwd,
 		changed: make(chan struct{}), hurry: make(chan struct{}, 1),
 		tracked: make(map[keys.MessageID]*tracking), claims: make(map[claimKey]chan bool),
-		warned: make(map[string]bool), told: make(map[keys.Public]int64),
+		warned: make(map[string]bool),
 	}
 	if p.client == "" {
 		p.client = "peer"

@@ -283,8 +283,9 @@ func (p *Peer) rosterMessage(a *arrival, f fit) {
 }
 
 // answerRoster brings a member what it asked for: the entries from a place on and
-// the head over them. What does not fit is left out, and then all of it, since
-// entries count under a head only.
+// the head over them, the head alone where there are none. Entries count under a head
+// only, and there is one for the last of them: what does not fit as a whole is not
+// answered.
 func (p *Peer) answerRoster(to keys.Public, from uint64) {
 	p.mu.Lock()
 	t := now()
@@ -310,11 +311,9 @@ func (p *Peer) answerRoster(to keys.Public, from uint64) {
 		r.Entries = append(r.Entries, e.Object)
 	}
 	if size > rosterBytes || head.IsZero() {
-		r.Entries = nil
+		return
 	}
-	if len(r.Entries) > 0 {
-		r.Heads = []signed.Object{head.Object}
-	}
+	r.Heads = []signed.Object{head.Object}
 	p.sendRoster(to, r)
 }
 
@@ -329,8 +328,11 @@ func (p *Peer) takeRoster(from keys.Public, r *seal.Roster) {
 	}
 	err := errNothingUnderHead
 	for _, head := range r.Heads {
-		_, err = p.takePage(p.ctx, chain.Page{From: r.From, Entries: r.Entries, Head: head})
-		if err == nil {
+		_, e := p.takePage(p.ctx, chain.Page{From: r.From, Entries: r.Entries, Head: head})
+		switch {
+		case e != nil:
+			err = e
+		case len(r.Entries) > 0:
 			return // what was held is looked at again by rosterChanged
 		}
 	}

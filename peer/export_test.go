@@ -1,0 +1,52 @@
+package peer
+
+import (
+	"context"
+
+	"github.com/claudemesh/claudemesh-go/delivery"
+	"github.com/claudemesh/claudemesh-go/profile"
+	"github.com/claudemesh/claudemesh-go/signed"
+)
+
+// SetPolicy decides about a sender, before there is a command for it.
+func (p *Peer) SetPolicy(ctx context.Context, who string, policy delivery.Policy) error {
+	return p.home.state.Update(ctx, p.mesh, func(tx *profile.Tx) error {
+		t, err := tx.Trust(who)
+		if err != nil {
+			return err
+		}
+		t.Policy = policy
+		return tx.SetTrust(t)
+	})
+}
+
+// SendLying sends a message that says it was sent from another place in the chain, or
+// at another time, as a hostile member can.
+func (p *Peer) SendLying(ctx context.Context, to, body string, at signed.At, later int64) (Sent, error) {
+	if err := p.Connected(ctx, false); err != nil {
+		return Sent{}, err
+	}
+	t, err := p.resolve(ctx, to, false)
+	if err != nil {
+		return Sent{}, err
+	}
+	m, err := p.messageTo(t, body, SendOptions{})
+	if err != nil {
+		return Sent{}, err
+	}
+	if !at.IsZero() {
+		m.At = at
+	}
+	m.Time, m.Expires = m.Time+later, m.Expires+later
+	if err := p.enqueue(ctx, t, m); err != nil {
+		return Sent{}, err
+	}
+	trace, err := p.traceOf(ctx, m.ID)
+	return trace.Sent, err
+}
+
+// At is the place in the chain that the peer holds.
+func (p *Peer) At() signed.At { return p.members().At() }
+
+// Suggest is suggest.
+var Suggest = suggest
