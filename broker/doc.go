@@ -16,10 +16,21 @@
 //
 // # Goroutines and locks
 //
-// A connection has one goroutine that reads and one that writes; besides there
-// are one sweeper for deadlines and heartbeats, a few that read the store, and
-// one writer of the audit log. Run waits for all of them. Each mesh has two
-// locks: one for its chain, held while an entry is checked and stored, and one
-// for everything else (who is connected, presence, its [delivery.Broker]),
-// never held while anything waits. See mesh.go for their order.
+// A connection has one goroutine that reads, and one that writes while there is
+// something to write. Besides there are one sweeper for heartbeats, a few that
+// read the store for the delivery machines, timers, and one recorder, which
+// writes the audit log, presence and cards. [Broker.Run] waits for all of them.
+//
+// Each mesh has two locks: one for its chain, held while entries are checked
+// and stored, and one for everything else (who is connected, presence, its
+// [delivery.Broker]), never held while anything waits. See mesh.go for their
+// order.
+//
+// # What is promised
+//
+// An acknowledgement is written after the store, or the recipient, has what it
+// speaks of, and at the end before drain. What is only noted (audit, presence,
+// cards) is written a second late at most, and a kill may lose that second.
+// Memory for one connection, for connections before hello, and for what waits
+// to be noted is bounded; see [Limits].
 package broker
