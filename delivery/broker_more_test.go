@@ -140,7 +140,7 @@ func TestOutcomesOfAnAbsentSender(t *testing.T) {
 	r.want("told again", "fetch 5 lane 0 of p1")
 	r.b.FetchedOutcomes(r.now, &Fetch{Kind: FetchOutcomes, To: peerKey(1)}, o, false)
 	r.want("told again", "ack c4 m1 at p2 delivered")
-	for range 3 {
+	for range 4 {
 		r.now += sweepEvery
 		r.b.Tick(r.now)
 	}

@@ -64,7 +64,7 @@ func (b *Broker) offerOne(m *message) {
 // sender has to stay, so does what comes behind it, until the queue is scanned
 // again from its start.
 func (b *Broker) pumpOne(q *queue) {
-	for it := q.first; it != nil && it.n < q.from; {
+	for it := q.first; it != nil && it.n < q.from && !q.to.revoked; {
 		next := it.next
 		if it.m.expires <= b.now {
 			b.end(it, wire.StateExpired, wire.WhyNone)

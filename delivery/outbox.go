@@ -96,9 +96,10 @@ type Outbox struct {
 	bytes     int   // of Sealed in rows
 	loaded    int64 // rows up to this place were loaded
 	loading   bool
-	stale     bool // what is being loaded was asked for before Taken
-	more      bool // state.db has rows behind loaded
-	behind    bool // one was added since the load was asked for
+	gone      map[keys.MessageID]bool // done since the load was asked for, which may bring them
+	stale     bool                    // what is being loaded was asked for before Taken
+	more      bool                    // state.db has rows behind loaded
+	behind    bool                    // one was added since the load was asked for
 	connected bool
 	limit     int // targets in flight
 	inFlight  int
@@ -202,6 +203,12 @@ func (o *Outbox) drop(it *outboxItem) {
 		o.at--
 	}
 	delete(o.byID, it.row.ID)
+	if o.loading {
+		if o.gone == nil {
+			o.gone = map[keys.MessageID]bool{}
+		}
+		o.gone[it.row.ID] = true
+	}
 }
 
 // index gives where a place is, or belongs, among the rows.
@@ -295,11 +302,13 @@ func (o *Outbox) Loaded(now int64, rows []*OutboxRow, more bool) {
 	if !o.stale {
 		o.more = more || o.behind
 		for _, row := range rows {
-			o.insert(row)
+			if !o.gone[row.ID] {
+				o.insert(row)
+			}
 			o.loaded = max(o.loaded, row.Place)
 		}
 	}
-	o.stale = false
+	o.stale, o.gone = false, nil
 	o.expire()
 	o.load()
 	o.pump()

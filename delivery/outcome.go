@@ -4,9 +4,10 @@ import "github.com/claudemesh/claudemesh-go/wire"
 
 // What became of a message after its sender was answered is an outcome. It is
 // kept in the store until a connection that it was told on has lived on for
-// longer than a silent one may: then it was read, since frames keep their order
-// and heartbeats were answered behind it. Before that it is told again on the
-// next connection. Only delivered, said to a sender that is there, is not kept.
+// twice as long as a silent one may: then it was read, since frames keep their
+// order and heartbeats were answered behind it, and written down. Before that it
+// is told again on the next connection. Only delivered, said to a sender that is
+// there, is not kept.
 
 // told is an outcome that was told on a connection, and when.
 type told struct {
@@ -72,7 +73,7 @@ func (b *Broker) tickTold() {
 			continue
 		}
 		n := 0
-		for n < len(c.told) && c.told[n].at+wire.SilenceWithin <= b.now {
+		for n < len(c.told) && c.told[n].at+2*wire.SilenceWithin <= b.now {
 			b.emit(Effect{Kind: EffectDropOutcome, Outcome: c.told[n].outcome})
 			n++
 		}

@@ -50,7 +50,7 @@ func (b *simBroker) kill() {
 	}
 	for _, m := range b.w.msgs {
 		for i := range m.to {
-			m.to[i].out, m.to[i].told = 0, wire.StateUnknown
+			m.to[i].out, m.to[i].told, m.to[i].sentAt = 0, wire.StateUnknown, 0
 		}
 	}
 	b.conns = nil
@@ -254,6 +254,9 @@ func (b *simBroker) receive(l *link, f frame) {
 					l.send(frame{kind: frameAck, msg: m, dev: m.to[i].dev, state: wire.StateRefused, why: wire.WhyRevoked})
 				}
 				continue
+			}
+			if m.to[i].sentAt == 0 {
+				m.to[i].sentAt = w.now
 			}
 			r := wire.Recipient{Key: m.to[i].dev.key, Session: m.forID}
 			if m.one || len(m.to) > 1 {

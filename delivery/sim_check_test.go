@@ -120,7 +120,7 @@ func (w *world) acking(e *Effect, outcome bool) {
 	if outcome {
 		return // of an earlier process, perhaps; the stronger word stays
 	}
-	if rec.told > wire.StateQueued && e.State != rec.told && e.Why != wire.WhyExpiry && w.now < min(rec.toldAt, rec.tookAt)+wire.RememberedByBroker {
+	if rec.told > wire.StateQueued && e.State != rec.told && e.Why != wire.WhyExpiry && w.now < min(rec.toldAt, rec.tookAt, rec.sentAt)+wire.RememberedByBroker {
 		w.fail("m%d at %v: said %v after %v", m.idx, d, e.State, rec.told)
 	}
 	if rec.told != e.State {
@@ -206,7 +206,7 @@ func (w *world) show(p *proc, b batched) {
 	if row.ahead(d.now()) {
 		w.fail("m%d shown before its time", m.idx)
 	}
-	if rec.over == wire.StateRefused && !d.revoked {
+	if rec.over == wire.StateRefused && !d.revoked && !(m.one && w.limit != 0) {
 		w.fail("m%d shown after it was refused", m.idx)
 	}
 	if !b.Again {
@@ -331,7 +331,7 @@ func (w *world) finish() {
 			w.startProc(d, wire.ReceivesLive)
 		}
 	}
-	end := w.now + 500_000
+	end := w.now + 900_000
 	for i := 0; ; i++ {
 		if i > 50_000 {
 			w.fail("it does not come to rest")
@@ -399,6 +399,11 @@ func (w *world) poll() {
 // come.
 func (w *world) keptBack(m *simMsg) bool {
 	for i := range m.to {
+		if row := m.to[i].dev.rowOf(m); row != nil && row.ahead(w.now) {
+			return true
+		}
+	}
+	for i := range m.to {
 		r := &m.to[i]
 		row := r.dev.rowOf(m)
 		switch {
@@ -406,7 +411,6 @@ func (w *world) keptBack(m *simMsg) bool {
 		case row == nil && !w.broker.store.has(m.id, r.dev.idx):
 		case r.dev.revoked, r.dev.policy[m.from.idx] != PolicyAccept:
 		case w.limit != 0 && row == nil: // there may have been no room for it
-		case row != nil && row.ahead(w.now):
 		default:
 			return false
 		}

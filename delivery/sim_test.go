@@ -92,6 +92,7 @@ type simRec struct {
 	why      wire.Why
 	told     wire.State // what this broker process said last
 	toldAt   int64
+	sentAt   int64 // when this broker process got it first
 	tookAt   int64 // when the broker heard of the recipient
 	promised bool  // a broker said queued or delivered
 	lax      bool  // a broker refused it once, which its sender may not have heard
