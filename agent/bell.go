@@ -36,6 +36,9 @@ type bells struct {
 	transcript string
 }
 
+// bellEnd ends every bell.
+const bellEnd = "Call check_messages."
+
 // bellText is all that a bell says: fixed words and numbers, never a byte that
 // a peer wrote, since clients hand it on in the system's or the user's voice.
 func bellText(messages, asks, number int) string {
@@ -48,7 +51,7 @@ func bellText(messages, asks, number int) string {
 	default:
 		what = count(messages, "message waits", "messages wait") + ", " + count(asks, "question", "questions") + " among them"
 	}
-	return fmt.Sprintf("claudemesh: %s (#%d). Call check_messages.", what, number)
+	return fmt.Sprintf("claudemesh: %s (#%d). %s", what, number, bellEnd)
 }
 
 // ring returns the bell for what may be shown to the session now, "" where
@@ -132,12 +135,15 @@ func (s *server) hook(ctx context.Context, r request) string {
 		s.drained(ctx, onlineFor)
 	case "UserPromptSubmit":
 		s.proof(ctx)
-		if !fromClient(r.Prompt) {
+		if r.Human {
 			s.mu.Lock()
 			s.bells.rung = 0
 			s.mu.Unlock()
 		}
-		bell := s.ring(ctx) // before the session counts as working
+		bell := ""
+		if !r.Rung { // else it is what woke the session
+			bell = s.ring(ctx) // before the session counts as working
+		}
 		s.setWorking(ctx, true)
 		return bell
 	case "PostToolUse", "PostToolBatch":

@@ -24,7 +24,8 @@ type (
 		Event      string `json:"event,omitempty"`
 		Session    string `json:"session,omitempty"`    // the client's session id
 		Transcript string `json:"transcript,omitempty"` // path
-		Prompt     string `json:"prompt,omitempty"`     // its beginning, of UserPromptSubmit
+		Human      bool   `json:"human,omitempty"`      // of UserPromptSubmit: a human wrote it
+		Rung       bool   `json:"rung,omitempty"`       // of UserPromptSubmit: our bell is in it
 		Source     string `json:"source,omitempty"`     // of SessionStart: startup, clear, …
 		Attended   bool   `json:"attended,omitempty"`   // somebody sits before the session
 	}

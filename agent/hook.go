@@ -20,7 +20,6 @@ const (
 	hookWithin = time.Second     // a hook never holds the client up for longer
 	lineWithin = time.Second / 4 // nor the status line
 	appears    = time.Minute     // how long the waiter waits for the MCP process
-	promptHead = 200             // characters of a prompt that tell who wrote it
 )
 
 // HookOptions says where a hook runs. The zero value is a hook of the default
@@ -50,7 +49,8 @@ func Hook(ctx context.Context, event string, o HookOptions) error {
 	a, err := ask(ctx, path, request{
 		Op: opHook, Event: event,
 		Session: input.Session, Transcript: input.Transcript, Source: input.Source,
-		Prompt:   head(input.Prompt, promptHead),
+		Human:    input.Prompt != "" && !fromClient(input.Prompt),
+		Rung:     strings.Contains(input.Prompt, bellEnd),
 		Attended: o.environ("CLAUDE_CODE_SESSION_ATTENDED") == "1",
 	})
 	if err != nil || a.Bell == "" {
@@ -156,18 +156,6 @@ func readInput(r io.Reader) input {
 		_ = json.NewDecoder(io.LimitReader(r, hookInput)).Decode(&in)
 	}
 	return in
-}
-
-// head is the beginning of a text, at most n characters.
-func head(text string, n int) string {
-	text = strings.TrimSpace(text)
-	for i := range text {
-		if n == 0 {
-			return text[:i]
-		}
-		n--
-	}
-	return text
 }
 
 func (o HookOptions) environ(name string) string {

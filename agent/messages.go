@@ -35,11 +35,8 @@ type checkOutput struct {
 // only the structured result shows the frame with it.
 type messageEntry struct {
 	ID      string `json:"id"`
-	Mesh    string `json:"mesh"`
 	From    string `json:"from"`
-	Kind    string `json:"kind"`
 	ReplyTo string `json:"reply_to,omitempty"`
-	SentAt  string `json:"sent_at"`
 	Text    string `json:"text"`
 }
 
@@ -126,7 +123,7 @@ func (s *server) readOn(ctx context.Context, set *peer.Set, in checkInput) (*mcp
 }
 
 func describe(m peer.Message) messageEntry {
-	e := messageEntry{ID: m.Short, Mesh: m.MeshName, From: m.From.Address, Kind: kindWord(m.Kind), SentAt: m.Sent.Format(clock)}
+	e := messageEntry{ID: m.Short, From: m.From.Address}
 	if !m.ReplyTo.IsZero() {
 		e.ReplyTo = m.ReplyTo.String()
 	}

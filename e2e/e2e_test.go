@@ -57,7 +57,14 @@ type person struct {
 
 func newPerson(t *testing.T, name string) *person {
 	t.Helper()
-	return &person{t: t, name: name, dir: filepath.Join(t.TempDir(), name)}
+	// Not t.TempDir: what a killed terminal started may still be ending, and
+	// writes while the folder is removed.
+	dir, err := os.MkdirTemp("", "cm-"+name+"-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return &person{t: t, name: name, dir: filepath.Join(dir, name)}
 }
 
 // result is what a command left.
