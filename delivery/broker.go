@@ -52,6 +52,7 @@ type Broker struct {
 	groups      []*group // with something out that was not claimed
 	groupsAt    int64    // when the first of them is due
 	freed       []*group // whose devices may be handed something now
+	asks        int // messages that the store is asked for
 	draining    bool
 }
 
@@ -207,7 +208,7 @@ func (b *Broker) Tick(now int64) {
 }
 
 // Settled tells whether everything taken was answered.
-func (b *Broker) Settled() bool { return b.grace == 0 && b.head == len(b.saving) }
+func (b *Broker) Settled() bool { return b.grace == 0 && b.head == len(b.saving) && b.asks == 0 }
 
 // InFlight is how many messages of a connection were not answered yet.
 // Beyond the limit the caller stops reading from it.

@@ -136,13 +136,19 @@ func (b *Broker) addItem(m *message, to *peerState, s *Send, i int) *item {
 // lie.
 func (b *Broker) ask(it *item) {
 	it.asking = true
+	b.asks++
 	b.emit(Effect{Kind: EffectFetch, Fetch: &Fetch{Kind: FetchMessage, Sender: it.m.from.key, ID: it.m.id,
 		To: it.to.key, Limit: wire.MaxRecipients, asked: it}})
 }
 
 // answered goes on with a message that was asked for.
 func (b *Broker) answered(it *item, rows []*Row) {
-	if !it.asking || it.place == placeDone {
+	if !it.asking {
+		return
+	}
+	if it.place == placeDone {
+		it.asking = false
+		b.asks--
 		return
 	}
 	for _, row := range rows {
@@ -160,11 +166,13 @@ func (b *Broker) answered(it *item, rows []*Row) {
 		}
 	}
 	it.asking = false
+	b.asks--
 	b.end(it, wire.StateRefused, wire.WhyQueueFull)
 }
 
 // found is a message that the store has, as was asked.
 func (b *Broker) found(it *item) {
+	b.asks--
 	it.asking, it.counted = false, true
 	it.place, it.disk = placeStored, diskSaved
 	b.tellQueued(it)
