@@ -43,7 +43,7 @@ func parseEndpoint(text string, plain bool) (endpoint, error) {
 	host, port := strings.ToLower(u.Hostname()), u.Port()
 	standard := map[string]string{"https": "443", "http": "80"}[u.Scheme]
 	if standard == "" {
-		return endpoint{}, fmt.Errorf("%.80q is no broker's URL: it starts with https://, http:// or unix:", text)
+		return endpoint{}, fmt.Errorf("%.80q is no broker's URL: neither https nor http nor unix", text)
 	}
 	if u.Scheme == "http" && !plain && !chain.IsLoopback("http://"+strings.ToLower(u.Host)) {
 		return endpoint{}, errPlain

@@ -59,7 +59,7 @@ func TestLiarForks(t *testing.T) {
 		events := bob.Events(t.Context())
 		send(t, alice, "bob", "across", peer.SendOptions{SeenWait: -1})
 		meshtest.Event(t, events, peer.EventWarning, "127.0.0.1:7900 has signed two different lists of members of acme: it shows members different ones. Ask an owner, who can heal it")
-		time.Sleep(time.Hour)
+		meshtest.Pass(time.Hour)
 		if in := waiting(t, bob, peer.TakeOptions{Asked: true}); len(in.Messages) != 0 {
 			t.Errorf("something crossed: %+v", in)
 		}
@@ -122,7 +122,7 @@ func TestRandomAt(t *testing.T) {
 			t.Fatal(err)
 		}
 		meshtest.Event(t, events, peer.EventWarning, "mallory's messages refer to a membership change that nobody can show, not mallory@x either; they are refused")
-		time.Sleep(5 * time.Second)
+		meshtest.Pass(5 * time.Second)
 		if in := waiting(t, alice, peer.TakeOptions{Asked: true}); len(in.Messages) != 0 {
 			t.Errorf("shown: %+v", in)
 		}
@@ -151,7 +151,7 @@ func TestClockAhead(t *testing.T) {
 		if in := waiting(t, alice, peer.TakeOptions{}); len(in.Messages) != 0 {
 			t.Errorf("shown early: %+v", in)
 		}
-		time.Sleep(time.Hour)
+		meshtest.Pass(time.Hour)
 		if got := meshtest.Next(t, alice); got.Body != "from the future" || !got.Early {
 			t.Errorf("got %+v", got)
 		}

@@ -2,7 +2,6 @@ package peer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -152,16 +151,4 @@ func labelOf(o Options) (label, cwd string, err error) {
 		return "", "", &UsageError{Sentence: fmt.Sprintf("%q is no label: 1 to 32 of a-z, 0-9, '.', '_' and '-'", o.Label)}
 	}
 	return label, cwd, nil
-}
-
-// isFolderProblem tells errors about the profile's own files, which are sentences
-// already, from others.
-func isFolderProblem(err error) bool {
-	for _, known := range []error{profile.ErrFuture, profile.ErrBroken, profile.ErrUnreadable, profile.ErrStateFuture,
-		profile.ErrFull, profile.ErrReadOnly, profile.ErrStateUnreadable, profile.ErrLocked, profile.ErrCorrupt, profile.ErrDisk} {
-		if errors.Is(err, known) {
-			return true
-		}
-	}
-	return false
 }

@@ -130,7 +130,7 @@ func TestLiarSwapsMembersKey(t *testing.T) {
 		}
 		// The truth is taken again.
 		liar.Tell(nil)
-		time.Sleep(5 * time.Minute)
+		meshtest.Pass(5 * time.Minute)
 		send(t, alice, "bob", "hi", peer.SendOptions{})
 	})
 }
@@ -210,7 +210,7 @@ func TestLiarReplays(t *testing.T) {
 		// After its expiry, which is sealed too, it is refused although nobody
 		// remembers it any more.
 		m.Close(alice, later)
-		time.Sleep(9 * 24 * time.Hour)
+		meshtest.Pass(9 * 24 * time.Hour)
 		much := deceived(t, machine, liar, "much-later")
 		defer m.Close(much)
 		meshtest.Online(t, much)
@@ -325,7 +325,7 @@ func TestLiarSaysSeen(t *testing.T) {
 		liar.Inject(meshtest.Frame{Payload: make([]byte, 512), Frame: &wire.Deliver{ID: keys.MessageID{1}, Class: wire.ClassReceipt, From: bob,
 			Expires: time.Now().Add(time.Hour).UnixMilli(), Sent: time.Now().UnixMilli(), Attempt: 1}})
 		_ = events
-		time.Sleep(time.Minute)
+		meshtest.Pass(time.Minute)
 		if got := states(t, alice, sent.Short); got[0] != peer.Queued {
 			t.Errorf("after a forged receipt: %v", got)
 		}

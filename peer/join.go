@@ -126,7 +126,6 @@ type joining struct {
 	socket *socket
 	ahead  int64 // this clock, ahead of the broker's
 	ledger *roster.Roster
-	life   uint64
 	count  uint64 // of requests
 }
 
@@ -279,9 +278,8 @@ func (j *joining) draft(ctx context.Context, userName, device string) (m profile
 	if alias == "" {
 		alias = j.ledger.State().Name()
 	}
-	typed := alias
-	if alias, err = keys.Slug(typed); err != nil {
-		return m, &UsageError{Sentence: fmt.Sprintf("%q cannot be a mesh's name here: 1 to 32 of a-z, 0-9, '.', '_' and '-'", typed)}
+	if alias, err = keys.Slug(alias); err != nil {
+		return m, &UsageError{Sentence: fmt.Sprintf("%q cannot be a mesh's name here: 1 to 32 of a-z, 0-9, '.', '_' and '-'", alias)}
 	}
 	private, err := keys.NewPeerPrivate(rand.Reader)
 	if err != nil {

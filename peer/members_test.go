@@ -60,7 +60,7 @@ func TestFurtherDevice(t *testing.T) {
 		if err := phone.WaitAdmitted(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(5 * time.Second)
+		meshtest.Pass(5 * time.Second)
 		if c := phone.Condition(); c.State != peer.Online {
 			t.Errorf("condition %+v", c)
 		}
@@ -97,7 +97,7 @@ func oneDeviceShows(t *testing.T, alice, desk, phone *peer.Peer) {
 	if len(sent.To) != 2 || sent.To[0].State != peer.Seen || sent.To[1].State != peer.Seen {
 		t.Errorf("to all devices: %+v", sent.To)
 	}
-	time.Sleep(10 * time.Minute)
+	meshtest.Pass(10 * time.Minute)
 	cancel()
 	for range 2 {
 		if err := <-ended; !errors.Is(err, context.Canceled) {
@@ -231,7 +231,7 @@ func TestLinks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(2 * time.Minute)
+		meshtest.Pass(2 * time.Minute)
 		refused(short.Link, "it is closed: used up, expired or revoked")
 		refused(short.Link[:len(short.Link)-5], "copy the whole line")
 		refused("https://example.org/", "copy the whole line")

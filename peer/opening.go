@@ -23,9 +23,6 @@ type parcel struct {
 	sealed  []byte
 }
 
-// hash is what receipts name.
-func (c *parcel) hash() signed.Hash { return seal.HashSealed(c.sealed) }
-
 // openParcel opens a message. What it says is its sender's word from then on; the
 // frame proves nothing. That the sender is a member is not checked here. [CM-4]
 func (p *Peer) openParcel(c *parcel) (m seal.Message, err error) {

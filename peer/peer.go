@@ -324,13 +324,6 @@ func (p *Peer) warn(sentence string) {
 	p.feeds.tell(Event{Kind: EventWarning, Text: sentence})
 }
 
-// unwarn forgets a sentence that does not hold any more.
-func (p *Peer) unwarn(sentence string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.warned, sentence)
-}
-
 // host is the broker for people.
 func (p *Peer) host() string {
 	p.mu.Lock()

@@ -44,7 +44,7 @@ func TestPresence(t *testing.T) {
 		if err := bob.SetStatus(t.Context(), peer.Working); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Minute)
+		meshtest.Pass(time.Minute)
 		events := alice.Events(t.Context())
 		b := member(t, alice, "bob@desk")
 		if !b.Online || b.Summary != secret || len(b.Sessions) != 1 || b.Sessions[0].Label != "web-shop" || b.Sessions[0].Status != peer.Working ||
@@ -60,25 +60,25 @@ func TestPresence(t *testing.T) {
 		// Who joins later reads it too: its maker adds a box.
 		dave := m.Join("dave", "pc").Live("d")
 		defer m.Close(dave)
-		time.Sleep(5 * time.Second)
+		meshtest.Pass(5 * time.Second)
 		if b := member(t, dave, "bob@desk"); b.Summary != secret {
 			t.Errorf("as dave sees bob: %+v", b)
 		}
 		if err := bob.SetSummary(t.Context(), ""); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(5 * time.Second)
+		meshtest.Pass(5 * time.Second)
 		meshtest.Event(t, events, peer.EventPresence, "")
 		if b := member(t, alice, "bob@desk"); b.Summary != "" {
 			t.Errorf("taken away: %+v", b)
 		}
 		m.Close(bob)
-		time.Sleep(time.Minute)
+		meshtest.Pass(time.Minute)
 		if b := member(t, alice, "bob@desk"); b.Online || len(b.Sessions) != 0 || time.Since(b.Since) < 50*time.Second {
 			t.Errorf("away: %+v", b)
 		}
 		// A card is signed anew within the hour.
-		time.Sleep(3 * time.Hour)
+		meshtest.Pass(3 * time.Hour)
 		if me := member(t, dave, "alice@laptop"); len(me.Sessions) != 1 || time.Since(me.Sessions[0].Changed) < 3*time.Hour {
 			t.Errorf("alice after hours: %+v", me)
 		}
@@ -150,7 +150,7 @@ func TestFacts(t *testing.T) {
 		send(t, bob, "alice", "hi", peer.SendOptions{})
 		doctor := machine.Open(peer.Options{Label: "doctor", Client: "claudemesh/1.2.3"})
 		defer m.Close(doctor)
-		time.Sleep(2 * time.Minute)
+		meshtest.Pass(2 * time.Minute)
 		facts, err := doctor.Facts(t.Context())
 		if err != nil || facts.Condition.State != peer.Online || !facts.ClockKnown || facts.Clock != 0 || len(facts.Dials) != 1 || !facts.Dials[0].OK ||
 			facts.Confirmed != "bob@desk" || facts.Unconfirmed || len(facts.Warnings) != 0 {
@@ -184,10 +184,10 @@ func TestLiarShowsForgedCards(t *testing.T) {
 		if err := bob.SetStatus(t.Context(), peer.DoNotDisturb); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(5 * time.Second)
+		meshtest.Pass(5 * time.Second)
 		// The old card again.
 		liar.Inject(meshtest.Frame{Frame: &wire.Presence{Peers: old.Peers}})
-		time.Sleep(time.Second)
+		meshtest.Pass(time.Second)
 		if b := member(t, alice, "bob@desk"); len(b.Sessions) > 0 && b.Sessions[0].Status != peer.DoNotDisturb {
 			t.Errorf("an old card is shown: %+v", b)
 		}
@@ -236,7 +236,7 @@ func TestSet(t *testing.T) {
 		}
 		bob := m.Join("bob", "desk").Live("b")
 		defer m.Close(bob)
-		time.Sleep(10 * time.Second)
+		meshtest.Pass(10 * time.Second)
 		if all := set.Peers(); len(all) != 2 || all[0].Self().MeshName != "acme" {
 			t.Fatalf("peers %v", all)
 		}
@@ -266,7 +266,7 @@ func TestSet(t *testing.T) {
 		if _, err := p.Leave(t.Context(), true); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(10 * time.Second)
+		meshtest.Pass(10 * time.Second)
 		if all := set.Peers(); len(all) != 1 || all[0].Self().MeshName != "home" {
 			t.Errorf("peers %v", all)
 		}

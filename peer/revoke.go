@@ -59,6 +59,9 @@ func (p *Peer) Revoke(ctx context.Context, names ...string) (Revoked, error) {
 	for _, i := range view.Invites(p.brokerNow()) {
 		descriptions[i.Key] = p.inviteOf(view, i, before)
 	}
+	if out.Dropped, err = p.droppedBy(ctx, revoked); err != nil {
+		return Revoked{}, err
+	}
 	err = p.appendEntry(ctx, func(roster.View) (chain.Body, error) { return chain.Revoke{Keys: revoked}, nil }, signer)
 	if errors.Is(err, roster.ErrNotEntitled) {
 		return Revoked{}, &ForbiddenError{Action: "revoke " + strings.Join(names, ", "), Why: "it takes a higher rank, the owner's key, or a device of the same user", Err: err}
@@ -75,8 +78,7 @@ func (p *Peer) Revoke(ctx context.Context, names ...string) (Revoked, error) {
 	if out.Open, err = p.listInvites(); err != nil {
 		return Revoked{}, err
 	}
-	out.Dropped, err = p.droppedBy(ctx, revoked)
-	return out, err
+	return out, nil
 }
 
 // toRevoke finds the keys that names mean, and which devices of the same users stay.

@@ -57,6 +57,12 @@ func (p *Peer) Send(ctx context.Context, to, body string, o SendOptions) (Sent, 
 		return Sent{}, failed
 	}
 	t, err := p.resolve(ctx, to, o.AllDevices)
+	var unknown *UnknownNameError
+	if errors.As(err, &unknown) && failed == nil {
+		// Perhaps it joined this very moment.
+		p.fetch()
+		t, err = p.resolve(ctx, to, o.AllDevices)
+	}
 	if err != nil {
 		return Sent{}, err
 	}

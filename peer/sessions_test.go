@@ -56,7 +56,7 @@ func TestTwoSessionsOfOneProfile(t *testing.T) {
 		if answer := meshtest.Next(t, api); answer.Body != "seen it" {
 			t.Errorf("answer %+v", answer)
 		}
-		time.Sleep(2 * time.Second)
+		meshtest.Pass(2 * time.Second)
 		if got := states(t, api, sent.Short); !slices.Equal(got, []peer.State{peer.Seen}) {
 			t.Errorf("states %v", got)
 		}
@@ -69,7 +69,7 @@ func TestTwoSessionsOfOneProfile(t *testing.T) {
 			t.Fatal(err)
 		}
 		send(t, bob, "alice/web-shop", "for the shop", peer.SendOptions{})
-		time.Sleep(5 * time.Minute)
+		meshtest.Pass(5 * time.Minute)
 		if in := waiting(t, api, peer.TakeOptions{}); len(in.Messages) != 0 || len(in.Elsewhere) != 1 || in.Elsewhere[0].Label != "web-shop" ||
 			in.Elsewhere[0].Status != peer.Working || in.Elsewhere[0].Count != 1 {
 			t.Errorf("shown to another session: %+v", in)
@@ -78,7 +78,7 @@ func TestTwoSessionsOfOneProfile(t *testing.T) {
 			t.Errorf("asked for: %+v", in)
 		}
 		m.Close(shop)
-		time.Sleep(2 * time.Minute)
+		meshtest.Pass(2 * time.Minute)
 		if got := meshtest.Next(t, api); got.Body != "for the shop" {
 			t.Errorf("after its session ended: %+v", got)
 		}
@@ -92,13 +92,13 @@ func TestLastActiveSessionShows(t *testing.T) {
 		defer m.Close(bob)
 		one := machine.Live("one")
 		defer m.Close(one)
-		time.Sleep(time.Second)
+		meshtest.Pass(time.Second)
 		two := machine.Live("two")
 		defer m.Close(two)
 		for _, active := range []*peer.Peer{one, two, one} {
-			time.Sleep(time.Second)
+			meshtest.Pass(time.Second)
 			send(t, active, "bob", "I am working here", peer.SendOptions{})
-			time.Sleep(time.Second)
+			meshtest.Pass(time.Second)
 			send(t, bob, "alice", "to "+active.Self().Label, peer.SendOptions{})
 			if got := meshtest.Next(t, active); got.Body != "to "+active.Self().Label {
 				t.Errorf("%+v", got)
@@ -191,7 +191,7 @@ func TestTakeReleaseSeen(t *testing.T) {
 		if len(second.Messages) != 1 || second.Messages[0].Again {
 			t.Fatalf("after release: %+v", second)
 		}
-		time.Sleep(5 * time.Second)
+		meshtest.Pass(5 * time.Second)
 		if got := states(t, alice, sent.Short); !slices.Equal(got, []peer.State{peer.Delivered}) {
 			t.Errorf("before it is seen: %v", got)
 		}
@@ -208,7 +208,7 @@ func TestTakeReleaseSeen(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		time.Sleep(5 * time.Second)
+		meshtest.Pass(5 * time.Second)
 		if got := states(t, alice, sent.Short); !slices.Equal(got, []peer.State{peer.Seen}) {
 			t.Errorf("after it is seen: %v", got)
 		}
@@ -272,7 +272,7 @@ func TestOutboxTakeOver(t *testing.T) {
 				t.Errorf("%s: %+v", body, got)
 			}
 		}
-		time.Sleep(2 * time.Second)
+		meshtest.Pass(2 * time.Second)
 		for _, id := range ids {
 			if got := states(t, alice, id); !slices.Equal(got, []peer.State{peer.Seen}) {
 				t.Errorf("%s: %v", id, got)

@@ -66,7 +66,7 @@ func TestTwoPeersTalk(t *testing.T) {
 		if answer := meshtest.Next(t, alice); answer.Body != "on it" || answer.ReplyTo != sent.ID || answer.ID != reply.ID || answer.Depth != 1 {
 			t.Errorf("answer %+v", answer)
 		}
-		time.Sleep(2 * time.Second) // receipts are gathered for a second
+		meshtest.Pass(2 * time.Second) // receipts are gathered for a second
 		trace, err := alice.Message(t.Context(), sent.Short)
 		if err != nil || trace.To[0].State != peer.Seen || trace.To[0].Address != "bob@desk/web-shop" {
 			t.Errorf("trace %+v: %v", trace, err)
@@ -113,7 +113,7 @@ func TestOfflineQueue(t *testing.T) {
 		machine := m.Join("bob", "desk")
 		bob := machine.Live("b")
 		m.Close(bob)
-		time.Sleep(2 * time.Hour)
+		meshtest.Pass(2 * time.Hour)
 		var ids []string
 		for i := range 5 {
 			sent := send(t, alice, "bob", fmt.Sprint("message ", i), peer.SendOptions{})
@@ -122,7 +122,7 @@ func TestOfflineQueue(t *testing.T) {
 			}
 			ids = append(ids, sent.Short)
 		}
-		time.Sleep(time.Hour)
+		meshtest.Pass(time.Hour)
 		bob = machine.Live("b")
 		defer m.Close(bob)
 		for i := range 5 {
@@ -130,7 +130,7 @@ func TestOfflineQueue(t *testing.T) {
 				t.Errorf("message %d: %+v", i, got)
 			}
 		}
-		time.Sleep(2 * time.Second)
+		meshtest.Pass(2 * time.Second)
 		for _, id := range ids {
 			if got := states(t, alice, id); !slices.Equal(got, []peer.State{peer.Seen}) {
 				t.Errorf("%s: %v", id, got)
@@ -170,7 +170,7 @@ func TestBrokerRestart(t *testing.T) {
 			}
 		}
 		nothingMore(t, bob)
-		time.Sleep(2 * time.Second)
+		meshtest.Pass(2 * time.Second)
 		if got := states(t, alice, sent.Short); !slices.Equal(got, []peer.State{peer.Seen}) {
 			t.Errorf("after the restart: %v", got)
 		}
@@ -295,7 +295,7 @@ func TestExpiry(t *testing.T) {
 		machine := m.Join("bob", "desk")
 		short := send(t, alice, "bob", "gone", peer.SendOptions{Expires: time.Minute})
 		kept := send(t, alice, "bob", "kept", peer.SendOptions{})
-		time.Sleep(time.Hour)
+		meshtest.Pass(time.Hour)
 		bob := machine.Live("b")
 		defer m.Close(bob)
 		if got := meshtest.Next(t, bob); got.Body != "kept" || got.ID != kept.ID {

@@ -266,13 +266,21 @@ func (x *Machine) Socket() string { return filepath.Join(x.Profile, "run", "brok
 // Serve lets something of a test's own listen where the broker does.
 func (m *Mesh) Serve() (net.Listener, error) { return m.Net.Listen("tcp", Address) }
 
-// Run runs a test inside a testing/synctest bubble, with a mesh that is stopped at
-// its end: time is fake, and passes when everybody waits.
+// Run runs a test, in parallel with others, inside a testing/synctest bubble, with a
+// mesh that is stopped at its end: time is fake, and passes when everybody waits.
 func Run(t *testing.T, o Options, test func(*testing.T, *Mesh)) {
 	t.Helper()
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := New(t, o)
 		defer m.Stop()
 		test(t, m)
 	})
+}
+
+// Pass lets fake time pass, and all settle that it brings. It works in a test of Run
+// only.
+func Pass(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
 }
