@@ -99,8 +99,9 @@ func CreateMesh(ctx context.Context, o CreateOptions) (*Created, error) {
 
 // check looks at what was asked for.
 func (n *newMesh) check() (err error) {
-	if n.o.Name, err = keys.Slug(n.o.Name); err != nil {
-		return &UsageError{Sentence: fmt.Sprintf("%q cannot be a mesh's name: 1 to 32 of a-z, 0-9, '.', '_' and '-'", n.o.Name)}
+	typed := n.o.Name
+	if n.o.Name, err = keys.Slug(typed); err != nil {
+		return &UsageError{Sentence: fmt.Sprintf("%q cannot be a mesh's name: 1 to 32 of a-z, 0-9, '.', '_' and '-'", typed)}
 	}
 	if n.o.User, n.o.Device, err = personNames(n.o.User, n.o.Device); err != nil {
 		return err

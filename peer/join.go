@@ -278,8 +278,9 @@ func (j *joining) draft(ctx context.Context, userName, device string) (m profile
 	if alias == "" {
 		alias = j.ledger.State().Name()
 	}
-	if alias, err = keys.Slug(alias); err != nil {
-		return m, &UsageError{Sentence: fmt.Sprintf("%q cannot be a mesh's name here: 1 to 32 of a-z, 0-9, '.', '_' and '-'", alias)}
+	typed := alias
+	if alias, err = keys.Slug(typed); err != nil {
+		return m, &UsageError{Sentence: fmt.Sprintf("%q cannot be a mesh's name here: 1 to 32 of a-z, 0-9, '.', '_' and '-'", typed)}
 	}
 	private, err := keys.NewPeerPrivate(rand.Reader)
 	if err != nil {
