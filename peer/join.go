@@ -423,7 +423,9 @@ func (j *joining) finish(ctx context.Context, m profile.Mesh, head signed.Object
 // is a member. WaitingError when ctx ends, RevokedError when it was refused.
 func (p *Peer) WaitAdmitted(ctx context.Context) error {
 	err := p.until(ctx, func() (bool, error) {
-		if isMember(p.members(), p.self) {
+		// On the line on which it waited nothing else can be asked for: it goes, and
+		// the next one is a member's.
+		if isMember(p.members(), p.self) && p.condition.State != Waiting {
 			return true, nil
 		}
 		if p.condition.State == Ended {

@@ -72,10 +72,11 @@ type Peer struct {
 	people     presence
 	own        ownCard
 	unsure     unsure
-	warned     map[string]bool // sentences told already
-	receiptsAt int64           // when receipts are due, Unix ms; 0: none wait
-	againAt    int64           // when to end the line, to send again what was not taken; Unix ms, 0: not
-	tidied     int64           // when state.db was tidied last, Unix ms
+	warned     map[string]bool       // sentences told already
+	told       map[keys.Public]int64 // who got a receipt within the last second, Unix ms
+	receiptsAt int64                 // when receipts are due, Unix ms; 0: none wait
+	againAt    int64                 // when to end the line, to send again what was not taken; Unix ms, 0: not
+	tidied     int64                 // when state.db was tidied last, Unix ms
 }
 
 // Open opens the profile and starts to dial; it does not wait for the broker.
@@ -108,7 +109,7 @@ func (h *home) openPeer(ctx context.Context, o Options) (*Peer, error) {
 		key: m.PeerKey, self: m.PeerKey.Public(), label: label, client: o.Client, cwd: cwd,
 		changed: make(chan struct{}), hurry: make(chan struct{}, 1),
 		tracked: make(map[keys.MessageID]*tracking), claims: make(map[claimKey]chan bool),
-		warned: make(map[string]bool),
+		warned: make(map[string]bool), told: make(map[keys.Public]int64),
 	}
 	if p.client == "" {
 		p.client = "peer"
@@ -189,9 +190,12 @@ func (p *Peer) Close() error {
 	p.group.Wait()
 	p.setCondition(Ended, ErrClosed)
 	p.pairs.wipe()
-	endCtx, endCancel := context.WithTimeout(context.Background(), closeWithin)
-	defer endCancel()
-	return errors.Join(p.live.End(endCtx), p.home.release())
+	ending, done := context.WithTimeout(context.Background(), closeWithin)
+	defer done()
+	err := p.live.End(ending)
+	// What waits for this session, and what it has not sent, is for others now.
+	p.pokeAll(ending, pokeInbox)
+	return errors.Join(err, p.home.release())
 }
 
 // Condition returns the state of the connection.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"maps"
 	"slices"
 
 	"github.com/claudemesh/claudemesh-go/delivery"
@@ -67,7 +68,12 @@ func (p *Peer) gatherReceipts(ctx context.Context, t int64, flush bool) (next in
 	for i := range rows {
 		byPlace[rows[i].Place] = &rows[i]
 	}
-	groups, expired, next := delivery.Gather(t, rows, flush)
+	// Whoever was told nothing lately is told at once: a lone sender waits for
+	// its "seen". What follows within a second goes together.
+	fresh, lately := p.toldLately(t, rows)
+	groups, expired, _ := delivery.Gather(t, fresh, true)
+	more, old, next := delivery.Gather(t, lately, flush)
+	groups, expired = append(groups, more...), append(expired, old...)
 	if len(expired) > 0 {
 		err = p.home.state.Update(ctx, p.mesh, func(tx *profile.Tx) error { return tx.DropReceipts(expired...) })
 		if err != nil {
@@ -82,6 +88,25 @@ func (p *Peer) gatherReceipts(ctx context.Context, t int64, flush bool) (next in
 		}
 	}
 	return next, nil
+}
+
+// toldLately sorts rows by whether their sender got a receipt within the last
+// second, and notes that those who did not get one now.
+func (p *Peer) toldLately(t int64, rows []delivery.ReceiptRow) (fresh, lately []delivery.ReceiptRow) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	maps.DeleteFunc(p.told, func(_ keys.Public, at int64) bool { return at > t || t-at >= wire.ReceiptsWithin })
+	for _, r := range rows {
+		if _, ok := p.told[r.To]; ok {
+			lately = append(lately, r)
+		} else {
+			fresh = append(fresh, r)
+		}
+	}
+	for _, r := range fresh {
+		p.told[r.To] = t
+	}
+	return fresh, lately
 }
 
 // sealReceipt makes one receipt of some rows, which are for one peer.

@@ -254,6 +254,9 @@ func (p *Peer) awaitStates(ctx context.Context, id keys.MessageID, o SendOptions
 	seen, cancelSeen := context.WithTimeout(ctx, wait)
 	defer cancelSeen()
 	err := p.awaitSent(seen, id, isSettled, false)
+	if err == nil && p.queuedForPresent(seen, id) {
+		err = p.awaitSent(seen, id, isSeen, false)
+	}
 	if seen.Err() != nil && ctx.Err() == nil || isUnreachable(err) {
 		return nil // the acknowledgement is what was promised
 	}
@@ -269,15 +272,47 @@ func isAcked(s *profile.Sent) bool {
 // isSettled tells whether nothing more can be heard soon. What is for any one device
 // is queued until one claims it, also while they are there.
 func isSettled(s *profile.Sent) bool {
-	return allOf(s, func(state wire.State) bool {
-		switch state {
-		case wire.StateSeen, wire.StateHeld, wire.StateRefused, wire.StateExpired:
-			return true
-		case wire.StateQueued:
-			return !s.One
-		}
+	return allOf(s, func(state wire.State) bool { return ended(state) || state == wire.StateQueued && !s.One })
+}
+
+// isSeen tells whether nothing more can be heard at all.
+func isSeen(s *profile.Sent) bool { return allOf(s, ended) }
+
+// ended tells whether a state is followed by no other that a sender waits for.
+func ended(state wire.State) bool {
+	switch state {
+	case wire.StateSeen, wire.StateHeld, wire.StateRefused, wire.StateExpired:
+		return true
+	}
+	return false
+}
+
+// queuedForPresent tells whether the message is queued for somebody who is there:
+// the broker does not wait for a disk that takes a few milliseconds, and more is
+// heard at once. Only a queued message is worth asking who is there.
+func (p *Peer) queuedForPresent(ctx context.Context, id keys.MessageID) bool {
+	trace, err := p.traceOf(ctx, id)
+	if err != nil {
 		return false
-	})
+	}
+	asking, cancel := context.WithTimeout(ctx, traceWithin)
+	defer cancel()
+	for _, r := range trace.To {
+		if r.State != Queued {
+			continue
+		}
+		if p.subscribe(asking) != nil {
+			return false
+		}
+		p.mu.Lock()
+		who := p.people.peers[r.Key]
+		present := who != nil && who.connected
+		p.mu.Unlock()
+		if present {
+			return true
+		}
+	}
+	return false
 }
 
 // allOf tells whether a condition holds of every recipient; of a message for any one
