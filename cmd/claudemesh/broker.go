@@ -154,6 +154,11 @@ func (a *app) sayBroker(s *serving, o brokerOptions) error {
 			return err
 		}
 	}
+	if o.create == "open" {
+		a.ui.hint("Everybody who reaches it may create meshes:")
+		a.ui.hint("  claudemesh mesh create NAME --broker %s --broker-key %s", urls[0], s.Key())
+		return nil
+	}
 	if token := s.Token(); token != "" {
 		a.ui.hint("To create the first mesh (works once, one hour):")
 		a.ui.hint("  claudemesh mesh create NAME --broker %s --token -", urls[0])

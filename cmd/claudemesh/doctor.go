@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
+	"net/url"
 	"strings"
 	"time"
 
@@ -148,6 +150,11 @@ func aliases(meshes []peer.MeshInfo) []string {
 
 // facts judges what a peer knows of its mesh.
 func (d *diagnosis) facts(mesh string, f peer.Facts) {
+	var revoked *peer.RevokedError
+	if errors.As(f.Condition.Err, &revoked) {
+		d.add("FAIL", mesh, "member", "%v Put it away here: claudemesh leave", revoked)
+		return
+	}
 	switch {
 	case !f.ClockKnown:
 		d.add("-", mesh, "clock", "not checked: no broker")
@@ -204,14 +211,18 @@ func dialText(f peer.Facts) string {
 		if dial.OK {
 			continue
 		}
-		host, reason := hostOf(dial.URL), dial.Reason
+		reason := dial.Reason
 		if reason == "" && dial.Err != nil {
 			reason = dial.Err.Error()
 		}
-		if _, err := netip.ParseAddr(host); err != nil && dial.Resolves {
+		if _, err := netip.ParseAddr(hostOf(dial.URL)); err != nil && dial.Resolves {
 			reason = "name resolves, " + reason
 		}
-		said = append(said, host+": "+reason)
+		where := dial.URL
+		if u, err := url.Parse(dial.URL); err == nil && u.Host != "" {
+			where = u.Host
+		}
+		said = append(said, where+": "+reason)
 	}
 	switch {
 	case len(said) > 0:

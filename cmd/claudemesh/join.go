@@ -44,6 +44,10 @@ devices: that is how your own second machine comes in, and how nobody else does.
 				return nil
 			}
 			joined, err := peer.Join(cmd.Context(), link, o)
+			if peer.ClassOf(err) == peer.ClassUnreachable {
+				return &failure{class: peer.ClassUnreachable, sentence: err.Error(), err: err,
+					hint: "Does the broker run, and is it reached from this machine? A link of claudemesh up without --lan or --url works on that machine only"}
+			}
 			if err != nil {
 				return err
 			}

@@ -15,7 +15,7 @@ func (a *app) mcpCommand() *cobra.Command {
 Protocol. An agent's program starts it; it lives and dies with that session. For
 Claude Code claudemesh install enters it; other programs take it as the server
 "claudemesh mcp".`,
-		Args:    upTo(0),
+		Args: upTo(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return agent.Run(cmd.Context(), agent.Options{Dir: a.dir, Version: versionText(), Logger: a.operatorLog(verbose), InboxSocket: inboxSocket})
 		},

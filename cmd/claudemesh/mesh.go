@@ -33,12 +33,14 @@ func (a *app) meshCommand() *cobra.Command {
 
 func (a *app) meshCreateCommand() *cobra.Command {
 	var o peer.CreateOptions
+	var brokerKey string
 	c := &cobra.Command{
 		Use:   "create NAME",
 		Short: "Create a mesh, which you own",
 		Long: `Creates a mesh on a broker: an owner's key, a recovery key in a file of its own,
 and this machine as its first peer. A broker that others can reach wants the token
-that it printed at its first start; --token - asks for it, hidden.
+that it printed at its first start; --token - asks for it, hidden. One that lets
+everybody create meshes prints its key instead: --broker-key.
 
 Without --broker it is the one that claudemesh up runs on this machine.`,
 		Example: `  claudemesh mesh create acme --broker https://mesh.example.org --token -
@@ -46,11 +48,18 @@ Without --broker it is the one that claudemesh up runs on this machine.`,
 		Args: exactly("the mesh's name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Name = args[0]
+			if brokerKey != "" {
+				var err error
+				if o.BrokerKey, err = keys.ParsePublic(brokerKey); err != nil {
+					return usagef("--broker-key: this is no key: write all of key-…")
+				}
+			}
 			return a.createMesh(cmd.Context(), o)
 		},
 	}
 	c.Flags().StringVar(&o.Broker, "broker", "", "the broker's URL")
 	c.Flags().StringVar(&o.Token, "token", "", "the broker's one-time token; - asks for it, hidden, or reads standard input")
+	c.Flags().StringVar(&brokerKey, "broker-key", "", "the broker's key, where it wants no token")
 	c.Flags().StringVar(&o.User, "name", "", "your name in the mesh; default: your login name")
 	c.Flags().StringVar(&o.Device, "device", "", "this machine's name; default: its host name")
 	a.jsonFlag(c)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -25,7 +26,7 @@ func (a *app) whoamiCommand() *cobra.Command {
 						Key     string `json:"key"`
 					}{self.MeshName, address, self.Key.String()})
 				}
-				notes := []string{rankWord(self.Rank)}
+				notes := []string{a.standing(self)}
 				if self.Owner {
 					notes = append(notes, "owner's key here")
 				}
@@ -54,15 +55,19 @@ func hosts(self peer.Self) []string {
 	return self.Hosts
 }
 
-// rankWord is a rank in words.
-func rankWord(rank int) string {
-	switch rank {
-	case 0:
-		return "waits for a yes"
+// standing is what one is in the mesh, in words.
+func (a *app) standing(self peer.Self) string {
+	switch self.Rank {
+	case 1:
+		return "member"
 	case 2:
 		return "admin"
 	case 3:
 		return "owner"
 	}
-	return "member"
+	meshes, err := peer.Meshes(a.dir)
+	if err == nil && slices.ContainsFunc(meshes, func(m peer.MeshInfo) bool { return m.ID == self.Mesh && m.Pending }) {
+		return "waits for a yes"
+	}
+	return "no longer a member"
 }
