@@ -52,7 +52,7 @@ type Broker struct {
 	groups      []*group // with something out that was not claimed
 	groupsAt    int64    // when the first of them is due
 	freed       []*group // whose devices may be handed something now
-	asks        int // messages that the store is asked for
+	asks        int      // messages that the store is asked for
 	draining    bool
 }
 

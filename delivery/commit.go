@@ -264,7 +264,7 @@ func (b *Broker) vanish(it *item) {
 		at = &(*at).sibling
 	}
 	*at = it.sibling
-	if m.items == nil {
+	if m.items == nil || m.one && !m.acked && m.left <= 0 {
 		if m.one && !m.acked {
 			m.answered()
 		}

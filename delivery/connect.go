@@ -160,10 +160,9 @@ func (b *Broker) comeIn(it *item) {
 	}
 }
 
-// back puts an item that was out, or in a queue that ended, into its lane's
-// queue again.
+// back puts an item that was out, or in a queue that ended, into its queue again.
 func (b *Broker) back(it *item) {
-	q := &it.to.queues[it.lane]
+	q := it.to.queueOf(it)
 	switch {
 	case it.disk == diskSaved:
 		b.evict(q, it)
@@ -172,6 +171,17 @@ func (b *Broker) back(it *item) {
 	default:
 		q.put(nil, it)
 	}
+}
+
+// queueOf gives the queue that an item waits in: that of the session which takes
+// only its replies, where it is for that, else the lane's.
+func (p *peerState) queueOf(it *item) *queue {
+	if it.lane <= LaneLow {
+		if c := p.session(it.hint); c != nil && c.replies != nil {
+			return &c.replies[it.lane]
+		}
+	}
+	return &p.queues[it.lane]
 }
 
 // Active says that the session of a connection is in use (it turned to

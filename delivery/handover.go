@@ -188,7 +188,7 @@ func (b *Broker) fetchedLane(q *queue, rows []*Row, more bool) {
 			continue
 		}
 		if it := b.revive(row); it != nil {
-			if to := b.home(q, it); to == q {
+			if to := it.to.queueOf(it); to == q {
 				q.put(at, it)
 				at = it
 			} else {
@@ -208,17 +208,6 @@ func (b *Broker) fetchedLane(q *queue, rows []*Row, more bool) {
 			b.pump(&c.replies[q.lane])
 		}
 	}
-}
-
-// home gives the queue that a fetched item belongs into.
-func (b *Broker) home(q *queue, it *item) *queue {
-	if q.reply != nil || it.lane > LaneLow {
-		return q
-	}
-	if c := it.to.session(it.hint); c != nil && c.replies != nil {
-		return &c.replies[it.lane]
-	}
-	return q
 }
 
 // revive makes an item of a row that was read, or gives nil where that row is

@@ -249,12 +249,7 @@ func (b *Broker) tellAgain(m *message, c *connState) {
 // decides how long its commit waits.
 func (b *Broker) offer(it *item) {
 	p := it.to
-	q := &p.queues[it.lane]
-	if it.lane <= LaneLow {
-		if c := p.session(it.hint); c != nil && c.replies != nil {
-			q = &c.replies[it.lane]
-		}
-	}
+	q := p.queueOf(it)
 	it.spill = q.bytes >= b.memory
 	q.put(nil, it)
 	b.pump(q)

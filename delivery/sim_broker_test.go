@@ -63,7 +63,9 @@ func (b *simBroker) drain() {
 	b.run()
 	for i := 0; b.machine != nil && !b.machine.Settled() && i < 1000; i++ {
 		b.w.now = max(b.w.now, b.retryAt)
-		b.work()
+		if !b.work() {
+			b.w.now = max(b.w.now, b.machine.Next())
+		}
 	}
 	if b.machine == nil {
 		return

@@ -38,7 +38,7 @@ func (w *world) delivering(e *Effect) {
 	rec.out = e.Conn
 	for _, before := range m.stream.msgs[:m.n-1] {
 		r := before.rec(d)
-		if r.arrived || r.out != 0 || r.over != 0 || r.lax || w.now >= before.expires || w.broker.machine.now >= before.expires {
+		if r.arrived || r.out != 0 || r.over != 0 || r.lax || w.now >= before.expires || w.clocks && w.shortLife || w.broker.machine.now >= before.expires {
 			continue
 		}
 		if w.limit != 0 && (w.asking(before, d) || r.known <= wire.StatePending) {
@@ -206,7 +206,7 @@ func (w *world) show(p *proc, b batched) {
 	if row.ahead(d.now()) {
 		w.fail("m%d shown before its time", m.idx)
 	}
-	if rec.over == wire.StateRefused && !d.revoked && !(m.one && w.limit != 0) {
+	if rec.over == wire.StateRefused && !d.revoked && !w.clocks && !(m.one && w.limit != 0) {
 		w.fail("m%d shown after it was refused", m.idx)
 	}
 	if !b.Again {
@@ -332,6 +332,7 @@ func (w *world) finish() {
 		}
 	}
 	end := w.now + 900_000
+	w.endAt = end
 	for i := 0; ; i++ {
 		if i > 50_000 {
 			w.fail("it does not come to rest")
@@ -399,7 +400,7 @@ func (w *world) poll() {
 // come.
 func (w *world) keptBack(m *simMsg) bool {
 	for i := range m.to {
-		if row := m.to[i].dev.rowOf(m); row != nil && row.ahead(w.now) {
+		if row := m.to[i].dev.rowOf(m); row != nil && row.ahead(w.endAt) {
 			return true
 		}
 	}
@@ -446,7 +447,7 @@ func (w *world) checkRec(m *simMsg, r *simRec) {
 		return
 	}
 	row := r.dev.rowOf(m)
-	if row != nil && (row.State == InboxHeld || row.ahead(w.now)) {
+	if row != nil && (row.State == InboxHeld || row.ahead(w.endAt)) {
 		return
 	}
 	if r.shown == 0 || !r.seen {

@@ -39,6 +39,7 @@ type world struct {
 	rng     *rand.Rand
 	now     int64
 	ending  bool // faults have ended
+	endAt   int64
 	broker  *simBroker
 	devices []*simDevice
 	procs   []*proc // that live
