@@ -75,6 +75,9 @@ func PlanInstall(o Options) (*Plan, error) {
 	if plugin != "" {
 		p.Notes = append(p.Notes, "the plugin "+plugin+" brings server, hooks and skill; what it cannot bring is set up")
 	}
+	if o.Project != "" && servers != nil {
+		p.Notes = append(p.Notes, "Claude Code asks everybody once whether to start the servers of a project")
+	}
 	if o.Project != "" && absolute(o.Binary) {
 		p.Notes = append(p.Notes, "these files name "+o.Binary+", which is a path of this machine: do not share them, or put claudemesh on the path")
 	}

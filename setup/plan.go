@@ -112,8 +112,12 @@ func (p *Plan) Apply(ctx context.Context) error {
 	return err
 }
 
-// unchanged looks whether the files are still what the plan was made from.
+// unchanged looks whether the files, and the record, are still what the plan
+// was made from.
 func (p *Plan) unchanged() error {
+	if !p.record.current() {
+		return ErrChanged
+	}
 	for _, c := range p.Changes {
 		now, err := readFile(c.Path)
 		if err != nil {

@@ -21,6 +21,7 @@ const recordVersion = 1
 // as setup/record.json, with the files' bytes beside it.
 type record struct {
 	dir string // setup/
+	raw []byte // as it was read; nil where there is none
 
 	Version int     `json:"version"`
 	Files   []entry `json:"files"`
@@ -57,6 +58,7 @@ func openRecord(dir string) (*record, error) {
 	if err != nil {
 		return nil, &FileError{path, "cannot be read: " + reason(err), err}
 	}
+	r.raw = data
 	if err := json.Unmarshal(data, r); err != nil {
 		return nil, &FileError{path, "is damaged; move it away, then run this again", err}
 	}
@@ -76,6 +78,15 @@ func openRecord(dir string) (*record, error) {
 }
 
 func (r *record) path() string { return filepath.Join(r.dir, "record.json") }
+
+// current tells whether the record is still what was read.
+func (r *record) current() bool {
+	data, err := os.ReadFile(r.path())
+	if errors.Is(err, fs.ErrNotExist) {
+		return r.raw == nil
+	}
+	return err == nil && bytes.Equal(data, r.raw)
+}
 
 // of returns the entry for a path, nil for none.
 func (r *record) of(path string) *entry {

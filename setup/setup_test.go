@@ -608,6 +608,31 @@ func TestFileWrittenMeanwhileIsPlannedAnew(t *testing.T) {
 	}
 }
 
+func TestTwoInstallationsAtOnce(t *testing.T) {
+	h := newHouse(t)
+	project := *h
+	project.Project = h.path("work")
+	h.write("work/x", "")
+	for range 3 {
+		before := h.tree()
+		both := make(chan error, 2)
+		for _, o := range []Options{h.Options, project.Options} {
+			go func() {
+				_, err := Install(t.Context(), o)
+				both <- err
+			}()
+		}
+		if err := errors.Join(<-both, <-both); err != nil {
+			t.Fatal(err)
+		}
+		h.uninstall()
+		project.uninstall()
+		if got := h.tree(); !reflect.DeepEqual(got, before) {
+			t.Fatalf("left:\n%v\nwas:\n%v", got, before)
+		}
+	}
+}
+
 func TestLockOfTheClientIsRespected(t *testing.T) {
 	h := newHouse(t)
 	h.write(".claude.json", someState)
@@ -738,4 +763,52 @@ func TestDiff(t *testing.T) {
 	if exists(h.path(".claude")) {
 		t.Error("a diff changed something")
 	}
+}
+
+// FuzzEditor enters all of our pieces into any settings: a second time changes
+// nothing, and taken out again the file means what it did.
+func FuzzEditor(f *testing.F) {
+	for _, seed := range []string{"", someState, someSettings,
+		`{"hooks": {"Stop": [], "X": [{"hooks": []}]}, "permissions": {"allow": ["mcp__claudemesh__reply"]}, "statusLine": {"type": "command", "command": "x"}}`,
+		`{"mcpServers": {"claudemesh": {"command": "claudemesh", "args": ["mcp", "-v"]}}}`,
+		`{"hooks": {"Stop": [{"hooks": [{"type": "command", "command": "/old/claudemesh", "args": ["hook", "Stop"]}, {"type": "command", "command": "y"}]}]}}`,
+	} {
+		f.Add(seed)
+	}
+	const binary = "/opt/bin/claudemesh"
+	f.Fuzz(func(t *testing.T, text string) {
+		before, err := parseDocument([]byte(text))
+		if err != nil {
+			return
+		}
+		old, _ := before.get()
+		put := func(data []byte) (*editor, error) {
+			doc, err := parseDocument(data)
+			if err != nil {
+				t.Fatalf("%q became %q: %v", text, data, err)
+			}
+			e := &editor{doc: doc, before: before, programs: []string{binary}}
+			return e, errors.Join(e.putServer(serverFor(binary)), e.putHooks(binary, true),
+				e.putRules(rules(append(slices.Clone(readOnlyTools), answerTools...), false), wordReadOnly),
+				e.putStatusLine(statusLineFor(binary), "x"))
+		}
+		first, err := put([]byte(text))
+		if err != nil {
+			return // something is of a wrong kind there: it is refused as a whole
+		}
+		second, err := put(first.doc.bytes())
+		if err != nil || len(second.marks) != 0 || !bytes.Equal(second.doc.bytes(), first.doc.bytes()) {
+			t.Fatalf("%q: the second time did %q, %v", text, second.marks, err)
+		}
+		if err := first.takeAll(); err != nil {
+			t.Fatal(err)
+		}
+		own := &editor{doc: before, programs: first.programs}
+		if own.hasHooks() {
+			return // those were ours before, and went or were replaced
+		}
+		if now, _ := first.doc.get(); !reflect.DeepEqual(now, old) {
+			t.Fatalf("%q\nbecame\n%q", text, first.doc.bytes())
+		}
+	})
 }

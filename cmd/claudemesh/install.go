@@ -81,7 +81,7 @@ func (a *app) setupOptions(project bool) (setup.Options, error) {
 		return o, fmt.Errorf("find this folder: %w", err)
 	}
 	// A project's files are shared: they name the program as everybody finds it.
-	if onPath, err := exec.LookPath("claudemesh"); err == nil && setup.SameProgram(onPath, executable) != executable || onPath == executable {
+	if onPath, err := exec.LookPath("claudemesh"); err == nil && setup.SameProgram(onPath, executable) == onPath {
 		o.Binary = "claudemesh"
 	}
 	return o, nil
