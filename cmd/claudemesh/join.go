@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/claudemesh/claudemesh-go/keys"
 	"github.com/claudemesh/claudemesh-go/peer"
 )
 
@@ -81,29 +82,37 @@ func (a *app) linkFrom(args []string) (string, error) {
 // joined says what came of a join, and waits for the yes where one is wanted.
 func (a *app) joined(ctx context.Context, j *peer.Joined, wait time.Duration, noWait bool) error {
 	a.mesh = j.Mesh.ID.String()
-	switch {
-	case j.Already && !j.Pending:
-		if err := a.say(joinResult{Mesh: j.Mesh.Alias, Address: j.Mesh.Address},
-			"joined", "already, as %s in %s; where to dial was learned from the link", j.Mesh.Address, j.Mesh.Alias); err != nil {
-			return err
-		}
-		return a.withOptions(ctx, peer.Options{Receives: peer.Nothing}, func(p *peer.Peer) error { return a.sayWhoIsHere(ctx, p) })
-	case j.Pending && noWait:
-		a.sayPending(j)
-		a.ui.hint("It lapses in 7 days. Wait for the yes: claudemesh join with the same link, or any other command")
-		if a.json {
-			return a.ui.json(joinResult{j.Mesh.Alias, j.Mesh.Address, true, j.Number})
-		}
-		return nil
-	}
 	return a.with(ctx, peer.Nothing, func(p *peer.Peer) error {
-		if j.Pending {
+		if j.Already && j.Mesh.Pending { // asked before; the yes may have come meanwhile
+			if err := online(ctx, p); err != nil {
+				return err
+			}
+			self := p.Self()
+			j.Pending, j.Already = p.Condition().State == peer.Waiting, false
+			j.Number = keys.AdmitNumber(self.Mesh, self.Key)
+		}
+		result := joinResult{Mesh: j.Mesh.Alias, Address: j.Mesh.Address}
+		switch {
+		case j.Already:
+			if err := a.say(result, "joined", "already, as %s in %s; where to dial was learned from the link", j.Mesh.Address, j.Mesh.Alias); err != nil {
+				return err
+			}
+			return a.sayWhoIsHere(ctx, p)
+		case j.Pending && noWait:
+			a.sayPending(j)
+			a.ui.hint("The request stands for 7 days. To wait for the yes, run the same again without --no-wait.")
+			if a.json {
+				result.Pending, result.Number = true, j.Number
+				return a.ui.json(result)
+			}
+			return nil
+		case j.Pending:
 			a.sayPending(j)
 			if err := a.waitAdmitted(ctx, p, j, wait); err != nil {
 				return err
 			}
 		}
-		if err := a.say(joinResult{Mesh: j.Mesh.Alias, Address: j.Mesh.Address}, "joined", "as %s", j.Mesh.Address); err != nil {
+		if err := a.say(result, "joined", "as %s", j.Mesh.Address); err != nil {
 			return err
 		}
 		return a.sayWhoIsHere(ctx, p)
@@ -126,15 +135,16 @@ func (a *app) say(v any, label, format string, args ...any) error {
 	return a.ui.result("%-8s "+format, append([]any{label}, args...)...)
 }
 
+// sayPending says whose yes is waited for, and the number to compare.
 func (a *app) sayPending(j *peer.Joined) {
-	who := "an admin's"
-	if len(j.Admit) > 0 {
-		who = "one of these: " + strings.Join(j.Admit, ", ")
+	who := ""
+	switch {
+	case sameUser(j.Admit, j.Mesh.User):
+		who = " on one of " + j.Mesh.User + "'s devices"
+	case len(j.Admit) > 0:
+		who = " by " + joinSome(j.Admit, 5)
 	}
-	if j.Pending && sameUser(j.Admit, j.Mesh.User) {
-		who = "one of " + j.Mesh.User + "'s devices"
-	}
-	a.ui.hint("waiting for a yes on %s: claudemesh admit %s   (compare: %s)", who, j.Mesh.Address, j.Number)
+	a.ui.hint("waiting for a yes%s: claudemesh admit %s   (compare: %s)", who, j.Mesh.Address, j.Number)
 }
 
 // sameUser tells whether all addresses are devices of one user.

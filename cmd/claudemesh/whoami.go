@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"slices"
 	"strings"
 
@@ -18,6 +19,9 @@ func (a *app) whoamiCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.offline(cmd.Context(), func(p *peer.Peer) error {
 				self := p.Self()
+				if self.Rank == 0 {
+					self = a.afterNews(cmd.Context(), self)
+				}
 				address := self.User + "@" + self.Device
 				if a.json {
 					return a.ui.json(struct {
@@ -53,6 +57,17 @@ func hosts(self peer.Self) []string {
 		return []string{"this machine"}
 	}
 	return self.Hosts
+}
+
+// afterNews asks the broker once, where somebody waits for a yes that may have come.
+// Where it does not answer, what is known here stands.
+func (a *app) afterNews(ctx context.Context, self peer.Self) peer.Self {
+	_ = a.with(ctx, peer.Nothing, func(p *peer.Peer) error {
+		err := online(ctx, p)
+		self = p.Self()
+		return err
+	})
+	return self
 }
 
 // standing is what one is in the mesh, in words.
