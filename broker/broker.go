@@ -321,13 +321,19 @@ func (b *Broker) stop(t *time.Timer) {
 	}
 }
 
-// sweep looks after deadlines and heartbeats, once a second.
+// sweep looks after deadlines, heartbeats and whether anybody is there, once a
+// second.
 func (b *Broker) sweep() {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	begun := time.Now()
 	for {
 		select {
 		case <-tick.C:
+			if b.opts.Idle > 0 && b.sockets.quiet(begun) >= b.opts.Idle {
+				b.endNow()
+				return
+			}
 			now := b.now()
 			for _, m := range b.loaded() {
 				m.sweep(now)

@@ -117,6 +117,8 @@ func (b *Broker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		b.serveCreate(w, r, q)
 	case wire.PathSocket:
 		b.serveSocket(w, r, q)
+	case pathYield:
+		b.serveYield(w, r, q)
 	default:
 		http.NotFound(w, r)
 	}

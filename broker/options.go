@@ -58,6 +58,14 @@ type Options struct {
 	// has not heard all members since: what those hold that it lost is lost.
 	GoOn bool
 
+	// Idle ends the broker in good order once there was no connection for this
+	// long; what waits stays. Zero: it never ends by itself.
+	Idle time.Duration
+
+	// Yields lets whoever reaches a unix socket of this broker end it in good
+	// order by [Yield], to serve its data in its place.
+	Yields bool
+
 	// Limits bounds what one peer, one address and all of them may take. Zero
 	// fields take their documented values.
 	Limits Limits
@@ -163,6 +171,8 @@ func (o *Options) check() error {
 	switch {
 	case o.Dir == "" && (o.Key.IsZero() || o.Store == nil):
 		return errors.New("a broker needs a data folder, or a key and a store")
+	case o.Idle < 0:
+		return errors.New("a broker cannot be idle for less than no time")
 	case (o.CertFile == "") != (o.KeyFile == ""):
 		return errors.New("a certificate needs its key, and a key its certificate")
 	}

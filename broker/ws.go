@@ -190,6 +190,7 @@ type sockets struct {
 	mu   sync.Mutex       // guards the following
 	open map[*socket]bool // true: its hello was accepted
 	over bool             // none is taken any more
+	left time.Time        // when the last one left; zero: none was there yet
 }
 
 // join adds one, unless the end has begun.
@@ -218,6 +219,21 @@ func (l *sockets) leave(s *socket) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.open, s)
+	l.left = time.Now()
+}
+
+// quiet is for how long there was no connection, counted from begun where there
+// never was one.
+func (l *sockets) quiet(begun time.Time) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case len(l.open) > 0:
+		return 0
+	case l.left.IsZero():
+		return time.Since(begun)
+	}
+	return time.Since(l.left)
 }
 
 // abort lets no more join, and ends those whose hello was not accepted yet, or

@@ -1,0 +1,72 @@
+package broker
+
+import (
+	"errors"
+	"io/fs"
+	"net/http"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/claudemesh/claudemesh-go/wire"
+)
+
+// A broker that ends when idle stays while somebody is connected, and what waits
+// in it is there at the next start.
+func TestIdleEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(o *Options) { o.Idle = 10 * time.Second })
+		bob := w.join("bob", "desk")
+		alice := w.hello(w.alice, wire.ReceivesLive)
+		alice.wantAck(alice.message(bob.Public(), "later"), wire.StateQueued)
+		time.Sleep(15 * time.Second)
+		synctest.Wait()
+		if !w.b.serving() {
+			t.Fatal("ended under a connection")
+		}
+		alice.bye()
+		synctest.Wait()
+		time.Sleep(9 * time.Second)
+		synctest.Wait()
+		if !w.b.serving() {
+			t.Fatal("ended before its time")
+		}
+		time.Sleep(2 * time.Second)
+		<-w.b.ended
+		w.restart()
+		if c := w.hello(bob, wire.ReceivesLive); c.welcome.Queued != 1 {
+			t.Errorf("%d wait, want the one", c.welcome.Queued)
+		}
+	})
+}
+
+// Only a broker that was made to gives way, and only to who reaches its socket.
+func TestYield(t *testing.T) {
+	for _, yields := range []bool{true, false} {
+		socket := filepath.Join(t.TempDir(), "b.sock")
+		w := newWorld(t, func(o *Options) {
+			o.Listen, o.Yields = []Listen{{Addr: "unix:" + socket}}, yields
+		})
+		if resp, err := w.http().Post(testOrigin+pathYield, "", nil); err != nil || resp.StatusCode != http.StatusNotFound {
+			t.Errorf("asked over the network: %v, %v", resp, err)
+		}
+		will, err := Yield(t.Context(), socket)
+		if err != nil || will != yields {
+			t.Fatalf("asked: %v, %v; want %v", will, err, yields)
+		}
+		if !yields {
+			continue
+		}
+		<-w.b.ended
+		if _, err := Yield(t.Context(), socket); err == nil {
+			t.Error("somebody answers still")
+		}
+		if key, err := KeyIn(w.opts.Dir); err != nil || key != w.b.Key() {
+			t.Errorf("key %v, %v", key, err)
+		}
+	}
+	if _, err := KeyIn(t.TempDir()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a key of an empty folder: %v", err)
+	}
+}
