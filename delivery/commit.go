@@ -213,6 +213,8 @@ func (b *Broker) CommitFailed(now int64, seq uint64) {
 			continue
 		}
 		b.giveUp(c)
+	}
+	for _, c := range closing { // only now: closing one lets the others' messages go on
 		b.close(c, wire.CloseStorage)
 	}
 }

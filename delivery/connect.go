@@ -120,13 +120,6 @@ func (b *Broker) disconnect(c *connState) {
 	if p.graceLast != nil { // nobody may be there to say received
 		b.save(p, p.graceLast)
 	}
-	if p.user != nil {
-		for _, g := range p.user.groups {
-			if g.current == p && !p.taking() {
-				b.turnTo(g, nil)
-			}
-		}
-	}
 	for lane := range p.queues {
 		b.letGo(&p.queues[lane])
 	}

@@ -29,6 +29,9 @@ func (w *world) delivering(e *Effect) {
 	if e.Attempt < 1 || d.revoked {
 		w.fail("m%d: attempt %d, revoked %v", m.idx, e.Attempt, d.revoked)
 	}
+	if w.broker.machine.now >= e.Row.Expires {
+		w.fail("m%d delivered after its time", m.idx)
+	}
 	if m.class == wire.ClassReceipt {
 		return
 	}
