@@ -117,7 +117,10 @@ func openAny(ctx context.Context, endpoints []endpoint, p pin, dial dialFunc) (f
 func reason(err error) string {
 	var dns *net.DNSError
 	var unknownAuthority x509.UnknownAuthorityError
+	var unstarted *startError
 	switch {
+	case errors.As(err, &unstarted):
+		return unstarted.Error()
 	case errors.As(err, &dns):
 		return "its name does not resolve"
 	case errors.Is(err, syscall.ECONNREFUSED):

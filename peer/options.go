@@ -33,6 +33,11 @@ type Options struct {
 	// Dial makes the connections to the broker, network "tcp" or "unix".
 	// Nil: a net.Dialer. Tests and programs with networks of their own set it.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// StartBroker starts the profile's own broker, the one with this key, and
+	// returns once somebody listens on its socket. It is called where a mesh is
+	// served by it and nobody does: [ErrNotOwnBroker] says that the key is not
+	// its. Nil: nothing is started, and the mesh is dialled elsewhere.
+	StartBroker func(ctx context.Context, broker Key) error
 	// Listen opens the process's local socket, by which the other processes of
 	// the profile wake it; network is "unix". Nil: net.Listen.
 	Listen func(network, address string) (net.Listener, error)
