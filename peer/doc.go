@@ -44,9 +44,20 @@
 // package whose Error is one sentence to be shown as it is; [ClassOf] sorts
 // them into the five classes that are the command line's exit codes.
 //
-// # Goroutines
+// # Goroutines and locks
 //
-// A connected Peer runs one goroutine that dials and reads, one that writes, and
-// one that serves its local socket; Close waits for all of them. All methods may be called from
-// any goroutine.
+// A Peer runs one goroutine that dials and reads (run), one at its desk, for what is
+// due by time and what others must not wait for (work), one that writes while it is
+// connected, one for each subscription to its events, and one while it looks for
+// entries of the chain that somebody spoke of. The local socket, shared by the peers
+// of a [Set], has one that accepts. [Peer.Close] waits for all of them. All methods
+// may be called from any goroutine; the order of the locks stands at [Peer].
+//
+// A message on its way in: the reader opens it and hands it to state.db's writer,
+// which judges and stores it and commits it together with what came meanwhile; when
+// the commit is on the disk the broker is told that it was received, and the desk
+// looks which session of the profile is to show it. On its way out: the caller's
+// goroutine resolves, state.db's writer numbers, seals and stores it, and after the
+// commit it goes to the writer of the connection; so numbers, places and the order of
+// sending agree.
 package peer

@@ -105,8 +105,8 @@ func (g *Gateway) fromChat(ctx context.Context) error {
 	}
 }
 
-// A gateway to a chat system: join once with the link that an admin made for gateways
-// (claudemesh invite --kind gateway), then carry messages both ways.
+// A gateway to a chat system: join once with a link that lets gateways in
+// (InviteOptions.Kinds), then carry messages both ways.
 func Example_gateway() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()

@@ -178,8 +178,14 @@ func (p *Peer) settleClaims(l *line, granted, taken, open []*showing) error {
 			}
 		}
 		for _, s := range open {
-			s.row.Recover()
-			if err := tx.SetInbox(&s.row); err != nil && !errors.Is(err, profile.ErrNotFound) {
+			row, err := tx.Inbox(s.row.Place) // another connection may have brought it too
+			if errors.Is(err, profile.ErrNotFound) {
+				continue
+			} else if err != nil {
+				return err
+			}
+			row.Recover()
+			if err := tx.SetInbox(row); err != nil {
 				return err
 			}
 		}
