@@ -168,20 +168,20 @@ func (p *Peer) endpoints() []endpoint {
 func (p *Peer) dialBroker() (*opened, error) {
 	broker := pin{key: p.members().BrokerKey()}
 	all := p.endpoints()
-	// The own broker's socket is tried alone and first: it is there or it is not,
-	// and it may serve other meshes only.
-	if o, err := open(p.ctx, all[0], broker, p.home.dial); err == nil {
+	o, ownErr := p.openOwn(all[0], broker) // alone and first
+	if ownErr == nil {
 		return o, nil
 	}
 	o, attempts := openAny(p.ctx, all[1:], broker, p.home.dial)
+	var unstarted *startError
+	if len(all) == 1 || errors.As(ownErr, &unstarted) {
+		attempts = append([]attempt{{all[0], ownErr}}, attempts...)
+	}
 	p.mu.Lock()
 	p.attempts = attempts
 	p.mu.Unlock()
 	if o != nil {
 		return o, nil
-	}
-	if len(attempts) == 0 {
-		return nil, &dialError{at: all[0], err: errors.New("no URL to dial")}
 	}
 	worst := attempts[0]
 	for _, a := range attempts {
