@@ -32,6 +32,8 @@ type Facts struct {
 	Unconfirmed bool
 	Members     int
 	Unsent      int
+	// Loop is what the loop guard did.
+	Loop LoopFact
 	// Warnings are sentences that were told since the peer was opened.
 	Warnings []string
 	// Sessions are the profile's live processes in this mesh.
@@ -70,6 +72,10 @@ func (p *Peer) Facts(ctx context.Context) (Facts, error) {
 	if err != nil {
 		return Facts{}, err
 	}
+	settings, err := p.home.Config()
+	if err != nil {
+		return Facts{}, err
+	}
 	view := p.members()
 	var joined time.Time
 	if me, ok := view.Member(p.self); ok {
@@ -85,6 +91,9 @@ func (p *Peer) Facts(ctx context.Context) (Facts, error) {
 	var live []profile.SessionInfo
 	err = p.home.state.View(ctx, p.mesh, func(tx *profile.Tx) (err error) {
 		if live, err = tx.Live(); err != nil {
+			return err
+		}
+		if f.Loop, err = p.loopFact(tx, settings); err != nil {
 			return err
 		}
 		f.Unsent, err = tx.CountOutbox()

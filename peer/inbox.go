@@ -133,7 +133,11 @@ func (p *Peer) Take(ctx context.Context, o TakeOptions) (Inbox, error) {
 		return Inbox{}, err
 	}
 	p.lookSoon()
-	return p.inboxOf(ctx, show, plan, o)
+	in, err := p.inboxOf(ctx, show, plan, o)
+	for i := range in.Messages {
+		p.noteShown(&in.Messages[i])
+	}
+	return in, err
 }
 
 func (p *Peer) want(o TakeOptions) delivery.Want {
@@ -174,12 +178,14 @@ func (p *Peer) inboxOf(ctx context.Context, show []*showing, plan delivery.Plan,
 	return in, err
 }
 
-// Next waits for the next message for this session and takes it.
+// Next waits for the next message for this session and takes it. What is sent before
+// the next one counts as caused by this one (see [Peer.HumanTurn]).
 func (p *Peer) Next(ctx context.Context) (Message, error) {
 	batch, err := p.nextBatch(ctx, 1)
 	if err != nil {
 		return Message{}, err
 	}
+	p.turn(&batch[0])
 	return batch[0], nil
 }
 
@@ -259,6 +265,7 @@ func (p *Peer) Handle(ctx context.Context, f func(context.Context, Message) erro
 		}
 		for i, m := range batch {
 			if err = ctx.Err(); err == nil {
+				p.turn(&m)
 				err = f(ctx, m)
 			}
 			if err == nil {
@@ -296,13 +303,18 @@ func (p *Peer) Get(ctx context.Context, id string) (Message, error) {
 		}
 		return profile.ErrNotFound
 	})
-	if errors.Is(err, profile.ErrNotFound) {
-		return Message{}, ErrNoSuchMessage
-	}
-	if err == nil {
+	if err = noMessage(err); err == nil {
 		m.Short, err = p.home.state.ShortName(ctx, m.ID)
 	}
 	return m, err
+}
+
+// noMessage makes ErrNoSuchMessage of what the profile does not have.
+func noMessage(err error) error {
+	if errors.Is(err, profile.ErrNotFound) {
+		return ErrNoSuchMessage
+	}
+	return err
 }
 
 // fromHistory makes a message of the history what programs get.

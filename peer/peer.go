@@ -21,7 +21,7 @@ import (
 // Peer is one session of one device of one user in one mesh. Make it by [Open].
 //
 // Locks, in the order in which they are taken: ledgerMu, mu; the locks of feeds,
-// lines, pairs, the desk and the control socket are leaves. mu is never held during
+// lines, pairs, the desk, the loop guard, askers and the control socket are leaves. mu is never held during
 // I/O. ledgerMu is held while state.db is written, so what is called after a commit
 // must not take it.
 type Peer struct {
@@ -46,6 +46,8 @@ type Peer struct {
 	feeds  feeds
 	pairs  pairs
 	desk   desk
+	loop   loopGuard
+	asks   askings
 
 	view atomic.Pointer[roster.View] // of ledger
 
@@ -128,6 +130,7 @@ func (h *home) openPeer(ctx context.Context, o Options) (*Peer, error) {
 	}
 	p.outbox = delivery.NewOutbox(now())
 	p.pairs.key = p.key
+	p.loop.deepest = -1
 	p.desk.wake = make(chan struct{}, 1)
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	if h.poked != nil {

@@ -91,6 +91,8 @@ func (p *Peer) lookInbox(t int64) error {
 		shown = map[int64]Kind{}
 		last  = routed
 		left  bool // something was left half done by a process that ended
+
+		answers map[int64]*asking // that somebody waits for
 	)
 	err := p.home.state.View(p.ctx, p.mesh, func(tx *profile.Tx) error {
 		v, err := tx.InboxView(inboxPage)
@@ -107,6 +109,12 @@ func (p *Peer) lookInbox(t int64) error {
 				}
 			}
 			shown[s.Place] = kind
+		}
+		if answers, err = p.answersAmong(tx, v.Rows); err != nil {
+			return err
+		}
+		for place := range answers {
+			delete(shown, place)
 		}
 		others := map[keys.SessionID]bool{}
 		for i := range v.Rows {
@@ -127,6 +135,7 @@ func (p *Peer) lookInbox(t int64) error {
 		return err
 	}
 	p.keepLook(plan, shown, last, known)
+	handAnswers(answers)
 	for _, s := range pokes {
 		p.pokeSession(s, pokeInbox)
 	}

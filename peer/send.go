@@ -27,7 +27,8 @@ type SendOptions struct {
 	Expires time.Duration
 	// AllDevices sends to every device of a user instead of any one of them.
 	AllDevices bool
-	// Depth is how many automatic replies led here (loop guard).
+	// Depth is how many automatic replies led here, where the caller knows better than
+	// the loop guard, which counts what was shown since the last [Peer.HumanTurn].
 	Depth int
 	// Via says on whose behalf a gateway writes: "telegram: Ann".
 	Via string
@@ -36,6 +37,8 @@ type SendOptions struct {
 	// SeenWait is how long to wait for Seen after the acknowledgement. 0: one
 	// second; negative: not at all.
 	SeenWait time.Duration
+
+	before func(keys.MessageID) // called when the message has its id, before it is sent
 }
 
 // ackWithin is how long Send waits for the broker's acknowledgement.
@@ -47,7 +50,8 @@ const seenWithin = time.Second
 // Send seals body to whom the address names, stores it in the outbox and sends
 // it. It returns when every recipient's state is known and, up to SeenWait
 // later, seen. The address is resolved against the verified roster:
-// UnknownNameError, AmbiguousError, RevokedError, WaitingError. When the broker is not
+// UnknownNameError, AmbiguousError, RevokedError, WaitingError. LoopError: agents
+// answer each other, and no human has spoken. When the broker is not
 // reachable the message stays in the outbox, Sent says pending, and the error
 // is NotReachableError with Kept. Recipients that refused are no error: see
 // Sent.
@@ -87,9 +91,15 @@ func (p *Peer) readyToSend(ctx context.Context, o SendOptions) error {
 
 // sendTo sends to a target. failed is why there is no connection, nil if there is.
 func (p *Peer) sendTo(ctx context.Context, t *target, body string, o SendOptions, failed error) (Sent, error) {
+	if err := p.guard(t, &o); err != nil {
+		return Sent{}, err
+	}
 	m, err := p.messageTo(t, body, o)
 	if err != nil {
 		return Sent{}, err
+	}
+	if o.before != nil {
+		o.before(m.ID)
 	}
 	p.mu.Lock()
 	p.tracked[m.ID] = &tracking{}
@@ -141,7 +151,7 @@ func (p *Peer) messageTo(t *target, body string, o SendOptions) (*seal.Message, 
 	switch {
 	case !m.Priority.Known():
 		return nil, &UsageError{Sentence: fmt.Sprintf("%q is no priority: now, next or low", o.Priority)}
-	case body == "":
+	case body == "" && kind != seal.KindDecline:
 		return nil, &UsageError{Sentence: "there is nothing to send"}
 	case len(body) > seal.MaxBody:
 		return nil, &UsageError{Sentence: fmt.Sprintf("a message has 1 MiB at most, this one has %d bytes", len(body))}
@@ -423,7 +433,7 @@ func (p *Peer) Reply(ctx context.Context, m Message, body string, o SendOptions)
 		}
 	}
 	if o.Depth == 0 {
-		o.Depth = m.Depth + 1
+		o.Depth = p.loop.after(&m)
 	}
 	if o.Priority == "" {
 		o.Priority = m.Priority

@@ -69,6 +69,9 @@ func (p *Peer) takeRow(tx *profile.Tx, s delivery.Showing) (*showing, error) {
 		p.home.log.Error("a stored message does not open", "mesh", p.alias, "id", row.ID, "err", err)
 		return nil, tx.DropInbox(s.Place)
 	}
+	if p.asks.of(&one.message) != nil {
+		return nil, nil // whoever asked gets it
+	}
 	if !isMember(p.members(), row.From) {
 		row.State = delivery.InboxHeld // quarantined: it was revoked since
 		return nil, tx.SetInbox(row)

@@ -62,8 +62,45 @@ type Config struct {
 	// Presence "minimal" leaves pid, working folder and host out of what the
 	// broker is told; "": full.
 	Presence string
+	// NewMembers "hold" keeps back what a member sends before the user has seen its
+	// name; "": nothing is kept back.
+	NewMembers string
+	// LoopGuard bounds agents that answer each other.
+	LoopGuard LoopGuard
 
 	extra []field
+}
+
+// Hold is the value of [Config.NewMembers] that holds.
+const Hold = "hold"
+
+// The bounds of the loop guard where the config does not say.
+const (
+	LoopDepth = 16 // replies in a chain without a human
+	LoopPair  = 20 // messages to one peer in ten minutes without a human
+)
+
+// LoopGuard is how far agents answer each other without a human: "off", or an
+// object with depth and pair.
+type LoopGuard struct {
+	Off         bool
+	Depth, Pair int // 0: as [LoopDepth] and [LoopPair] say; below 0: no bound
+
+	extra []field
+}
+
+// Bounds gives the bounds that count, 0 for none.
+func (g LoopGuard) Bounds() (depth, pair int) {
+	if g.Off {
+		return 0, 0
+	}
+	bound := func(set, usual int) int {
+		if set == 0 {
+			return usual
+		}
+		return max(set, 0)
+	}
+	return bound(g.Depth, LoopDepth), bound(g.Pair, LoopPair)
 }
 
 // Mesh is one mesh of a config: who one is there, and by which keys.

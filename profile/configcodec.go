@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/claudemesh/claudemesh-go/keys"
@@ -45,6 +46,8 @@ func decodeConfig(data []byte) (*Config, error) {
 	o.take("receipts", &c.Receipts)
 	o.take("history", &c.History)
 	o.take("presence", &c.Presence)
+	o.take("new_members", &c.NewMembers)
+	o.take("loop_guard", &c.LoopGuard)
 	o.takeList("meshes", func(o *object) error {
 		m, err := decodeMesh(o)
 		c.Meshes = append(c.Meshes, m)
@@ -132,6 +135,8 @@ func (c *Config) encode() ([]byte, error) {
 	o.putUnless(c.Receipts == On, "receipts", c.Receipts)
 	o.putUnless(c.History == On, "history", c.History)
 	o.putUnless(c.Presence == "", "presence", c.Presence)
+	o.putUnless(c.NewMembers == "", "new_members", c.NewMembers)
+	o.putUnless(c.LoopGuard.isDefault(), "loop_guard", c.LoopGuard)
 	meshes := make([]*object, 0, len(c.Meshes))
 	for i := range c.Meshes {
 		meshes = append(meshes, c.Meshes[i].encode())
@@ -181,4 +186,37 @@ func (m *Mesh) encode() *object {
 	o.putUnless(!m.Draft, "draft", true)
 	o.fields = append(o.fields, m.extra...)
 	return o
+}
+
+func (g LoopGuard) isDefault() bool {
+	return !g.Off && g.Depth == 0 && g.Pair == 0 && len(g.extra) == 0
+}
+
+// UnmarshalJSON reads "off" or an object.
+func (g *LoopGuard) UnmarshalJSON(data []byte) error {
+	*g = LoopGuard{}
+	if string(data) == `"off"` {
+		g.Off = true
+		return nil
+	}
+	o, err := parseObject(data)
+	if err != nil {
+		return errors.New(`neither "off" nor an object`)
+	}
+	o.take("depth", &g.Depth)
+	o.take("pair", &g.Pair)
+	g.extra = o.fields
+	return o.err
+}
+
+// MarshalJSON writes what UnmarshalJSON reads.
+func (g LoopGuard) MarshalJSON() ([]byte, error) {
+	if g.Off {
+		return []byte(`"off"`), nil
+	}
+	o := &object{}
+	o.putUnless(g.Depth == 0, "depth", g.Depth)
+	o.putUnless(g.Pair == 0, "pair", g.Pair)
+	o.fields = append(o.fields, g.extra...)
+	return o.MarshalJSON()
 }
