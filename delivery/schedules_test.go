@@ -3,6 +3,7 @@ package delivery
 import (
 	"flag"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,6 +30,7 @@ func TestSchedules(t *testing.T) {
 		}
 		return
 	}
+	defer debug.SetGCPercent(debug.SetGCPercent(800)) // a schedule is small, and there are many
 	var next atomic.Uint64
 	var shown, marked, failed atomic.Int64
 	var wg sync.WaitGroup

@@ -26,7 +26,9 @@ type simBroker struct {
 type simWork struct{ ops []Effect }
 
 func (b *simBroker) start() {
-	b.w.trace("broker starts")
+	if b.w.tracing {
+		b.w.trace("broker starts")
+	}
 	o := BrokerOptions{Revoked: b.revoked, Limits: wire.Limits{Waiting: b.w.limit}}
 	o.Backlog, o.Outcomes = b.store.backlog()
 	b.machine = NewBroker(b.w.now, o)
@@ -38,7 +40,9 @@ func (b *simBroker) start() {
 // kill ends the process: what the store has not committed is lost, or one
 // batch that was under way is kept.
 func (b *simBroker) kill() {
-	b.w.trace("broker killed")
+	if b.w.tracing {
+		b.w.trace("broker killed")
+	}
 	if len(b.batches) > 0 && b.w.chance(50) {
 		b.store.apply(b.batches[0].ops)
 	}
@@ -58,7 +62,9 @@ func (b *simBroker) kill() {
 
 // drain ends the process properly: everything taken is answered before.
 func (b *simBroker) drain() {
-	b.w.trace("broker drains")
+	if b.w.tracing {
+		b.w.trace("broker drains")
+	}
 	b.machine.Drain(b.w.now)
 	b.run()
 	for i := 0; b.machine != nil && !b.machine.Settled() && i < 1000; i++ {
@@ -135,7 +141,9 @@ func (b *simBroker) commit(ops []Effect) {
 		seq = max(seq, ops[i].Seq)
 	}
 	if w.fault(60) {
-		w.trace("commit fails, seq %d", seq)
+		if w.tracing {
+			w.trace("commit fails, seq %d", seq)
+		}
 		var again []Effect
 		for _, e := range ops {
 			if e.Kind != EffectSave && e.Kind != EffectClaim {
@@ -151,7 +159,9 @@ func (b *simBroker) commit(ops []Effect) {
 		return
 	}
 	claims := b.store.apply(ops)
-	w.trace("committed %d ops, seq %d", len(ops), seq)
+	if w.tracing {
+		w.trace("committed %d ops, seq %d", len(ops), seq)
+	}
 	if w.fault(20) {
 		b.kill()
 		return
@@ -169,7 +179,9 @@ func (b *simBroker) fetch(f *Fetch) {
 		return
 	}
 	rows, outcomes, more := b.store.fetch(f)
-	b.w.trace("fetch kind %d lane %d of %d from %d: %d rows, more %v", f.Kind, f.Lane, f.To[0], f.From, len(rows)+len(outcomes), more)
+	if b.w.tracing {
+		b.w.trace("fetch kind %d lane %d of %d from %d: %d rows, more %v", f.Kind, f.Lane, f.To[0], f.From, len(rows)+len(outcomes), more)
+	}
 	if f.Kind == FetchOutcomes {
 		b.machine.FetchedOutcomes(b.w.now, f, outcomes, more)
 	} else {
@@ -211,7 +223,9 @@ func (b *simBroker) run() {
 			}
 		case EffectClose:
 			if l := b.conns[e.Conn]; l != nil {
-				w.trace("broker closes conn %d: %d", e.Conn, e.Code)
+				if w.tracing {
+					w.trace("broker closes conn %d: %d", e.Conn, e.Code)
+				}
 				delete(b.conns, e.Conn)
 				w.gone(e.Conn)
 				l.brokerGone()
@@ -229,7 +243,9 @@ func (b *simBroker) run() {
 func (b *simBroker) receive(l *link, f frame) {
 	w := b.w
 	if f.msg != nil {
-		w.trace("broker: frame %d m%d %v of %v on conn %d", f.kind, f.msg.idx, f.verdict, l.proc.dev, l.conn)
+		if w.tracing {
+			w.trace("broker: frame %d m%d %v of %v on conn %d", f.kind, f.msg.idx, f.verdict, l.proc.dev, l.conn)
+		}
 	}
 	switch f.kind {
 	case frameHello:
@@ -291,7 +307,9 @@ func (b *simBroker) disconnect(c Conn) {
 	if l == nil {
 		return
 	}
-	b.w.trace("broker: conn %d of %v ended", c, l.proc.dev)
+	if b.w.tracing {
+		b.w.trace("broker: conn %d of %v ended", c, l.proc.dev)
+	}
 	delete(b.conns, c)
 	b.w.gone(c)
 	l.brokerGone()
@@ -360,10 +378,14 @@ func (s *simStore) apply(ops []Effect) (claims []ClaimResult) {
 			s.trim(int(e.Peer[0])-1, e.From)
 		case EffectSaveOutcome:
 			s.dropOutcome(e.Outcome)
-			s.w.trace("outcome m%d for %v saved: %v", s.w.msgOf(e.Outcome.ID).idx, s.w.deviceOf(e.Outcome.To), e.Outcome.State)
+			if s.w.tracing {
+				s.w.trace("outcome m%d for %v saved: %v", s.w.msgOf(e.Outcome.ID).idx, s.w.deviceOf(e.Outcome.To), e.Outcome.State)
+			}
 			s.outcomes = append(s.outcomes, *e.Outcome)
 		case EffectDropOutcome:
-			s.w.trace("outcome m%d for %v dropped", s.w.msgOf(e.Outcome.ID).idx, s.w.deviceOf(e.Outcome.To))
+			if s.w.tracing {
+				s.w.trace("outcome m%d for %v dropped", s.w.msgOf(e.Outcome.ID).idx, s.w.deviceOf(e.Outcome.To))
+			}
 			s.dropOutcome(e.Outcome)
 		case EffectSweep:
 			s.claims = slices.DeleteFunc(s.claims, func(c Claim) bool { return c.Expires <= e.Time })

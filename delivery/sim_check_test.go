@@ -17,7 +17,9 @@ func (w *world) delivering(e *Effect) {
 	if l == nil || l.proc.dev != d {
 		w.fail("m%d delivered to a connection of somebody else", m.idx)
 	}
-	w.trace("deliver m%d to %v on conn %d, row %d, attempt %d", m.idx, d, e.Conn, e.Row.N, e.Attempt)
+	if w.tracing {
+		w.trace("deliver m%d to %v on conn %d, row %d, attempt %d", m.idx, d, e.Conn, e.Row.N, e.Attempt)
+	}
 	switch l.proc.receives {
 	case wire.ReceivesNone:
 		w.fail("m%d delivered to a session that takes nothing", m.idx)
@@ -85,7 +87,9 @@ func (w *world) gone(c Conn) {
 func (w *world) acking(e *Effect, outcome bool) {
 	m, d := w.msgOf(e.ID), w.deviceOf(e.Peer)
 	rec := m.rec(d)
-	w.trace("ack m%d at %v: %v %v on conn %d", m.idx, d, e.State, e.Why, e.Conn)
+	if w.tracing {
+		w.trace("ack m%d at %v: %v %v on conn %d", m.idx, d, e.State, e.Why, e.Conn)
+	}
 	if rec == nil {
 		w.fail("m%d acknowledged for %v, whom it does not go to", m.idx, d)
 	}
@@ -146,7 +150,9 @@ func (w *world) over(m *simMsg, rec *simRec, state wire.State) {
 // granting checks that one device alone may show a message.
 func (w *world) granting(e *Effect, d *simDevice) {
 	m := w.msgOf(e.ID)
-	w.trace("grant m%d to %v: %v", m.idx, d, e.Granted)
+	if w.tracing {
+		w.trace("grant m%d to %v: %v", m.idx, d, e.Granted)
+	}
 	if !e.Granted {
 		return
 	}
@@ -161,7 +167,9 @@ func (w *world) granting(e *Effect, d *simDevice) {
 func (w *world) dropped(row *Row) {
 	m, d := w.msgOf(row.ID), w.deviceOf(row.To)
 	rec := m.rec(d)
-	w.trace("row of m%d for %v dropped", m.idx, d)
+	if w.tracing {
+		w.trace("row of m%d for %v dropped", m.idx, d)
+	}
 	if m.class == wire.ClassReceipt || rec.arrived || rec.over != 0 || rec.lax || d.revoked || m.from.revoked {
 		return
 	}
@@ -194,7 +202,9 @@ func (s *simStore) claimedBy(m *simMsg, d *simDevice) bool {
 func (w *world) show(p *proc, b batched) {
 	m, d := b.msg, p.dev
 	rec := m.rec(d)
-	w.trace("%v shows m%d n %d: gap %v late %v again %v", p, m.idx, m.n, b.Gap, b.Late, b.Again)
+	if w.tracing {
+		w.trace("%v shows m%d n %d: gap %v late %v again %v", p, m.idx, m.n, b.Gap, b.Late, b.Again)
+	}
 	w.shown++
 	if b.Gap || b.Late || b.Again {
 		w.marked++
@@ -205,6 +215,9 @@ func (w *world) show(p *proc, b batched) {
 	row := d.rowOf(m)
 	if row == nil || row.State != InboxShowing || row.Copy || row.Shower != p.id {
 		w.fail("m%d shown, but state.db does not say so: %+v", m.idx, row)
+	}
+	if b.Gap && row.Arrived <= d.now() && d.now() < row.Arrived+wire.GapWait {
+		w.fail("m%d: a gap before it that was not waited for", m.idx)
 	}
 	if row.ahead(d.now()) {
 		w.fail("m%d shown before its time", m.idx)
@@ -323,7 +336,9 @@ func (w *world) checkQueue(q *queue) (n int) {
 // was lost or is stuck.
 func (w *world) finish() {
 	w.ending = true
-	w.trace("faults end")
+	if w.tracing {
+		w.trace("faults end")
+	}
 	for _, d := range w.devices {
 		d.clock = 0
 		w.clockSet(d)

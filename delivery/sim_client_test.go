@@ -124,7 +124,8 @@ type proc struct {
 	welcome bool
 	dialAt  int64
 	outbox  *Outbox
-	ops     []op // transactions to be committed, in order
+	ops     []op // transactions to be committed, in order, from head on
+	head    int
 
 	look    bool  // plan again
 	lookAt  int64 // when, at the latest
@@ -163,7 +164,9 @@ func (w *world) startProc(d *simDevice, receives wire.Receives) *proc {
 		p.asked = true
 	}
 	w.procs = append(w.procs, p)
-	w.trace("%v starts", p)
+	if w.tracing {
+		w.trace("%v starts", p)
+	}
 	p.runOutbox()
 	p.do(op{kind: opRecover})
 	return p
@@ -172,9 +175,11 @@ func (w *world) startProc(d *simDevice, receives wire.Receives) *proc {
 // kill ends the process. What it had not committed is lost; with partly, some
 // of it was on its way and is kept.
 func (p *proc) kill(partly bool) {
-	p.w.trace("%v killed", p)
+	if p.w.tracing {
+		p.w.trace("%v killed", p)
+	}
 	if partly {
-		for range p.w.rng.IntN(len(p.ops) + 1) {
+		for range p.w.rng.IntN(p.pending() + 1) {
 			p.commit(false)
 		}
 	}
@@ -199,7 +204,15 @@ func (w *world) poke(d *simDevice) {
 	}
 }
 
-func (p *proc) do(o op) { p.ops = append(p.ops, o) }
+func (p *proc) do(o op) {
+	if p.head == len(p.ops) {
+		p.ops, p.head = p.ops[:0], 0
+	}
+	p.ops = append(p.ops, o)
+}
+
+// pending is how many transactions are to be committed.
+func (p *proc) pending() int { return len(p.ops) - p.head }
 
 // next tells when the process has something to do by time alone.
 func (p *proc) next() int64 {
@@ -220,7 +233,7 @@ func (p *proc) next() int64 {
 
 // work does one thing of the process's own.
 func (p *proc) work() bool {
-	if len(p.ops) > 0 {
+	if p.pending() > 0 {
 		p.commit(true)
 		return true
 	}
@@ -279,7 +292,7 @@ func (p *proc) command() bool {
 
 // leave ends a process properly, once nothing of it is half done.
 func (p *proc) leave() bool {
-	if len(p.inFront) > 0 || len(p.batch) > 0 || len(p.ops) > 0 {
+	if len(p.inFront) > 0 || len(p.batch) > 0 || p.pending() > 0 {
 		return false
 	}
 	if p.tellAt > 0 {
@@ -287,7 +300,9 @@ func (p *proc) leave() bool {
 		p.do(op{kind: opTell, flush: true})
 		return true
 	}
-	p.w.trace("%v ends", p)
+	if p.w.tracing {
+		p.w.trace("%v ends", p)
+	}
 	p.end()
 	return true
 }
@@ -397,7 +412,9 @@ func (p *proc) disconnected(l *link) {
 	if p.link != l {
 		return
 	}
-	p.w.trace("%v: conn %d ended", p, l.conn)
+	if p.w.tracing {
+		p.w.trace("%v: conn %d ended", p, l.conn)
+	}
 	p.link, p.welcome, p.copies = nil, false, nil
 	p.dialAt = p.w.now + int64(p.w.rng.IntN(1500))
 	p.outbox.Disconnected()
@@ -421,7 +438,7 @@ func (p *proc) runOutbox() {
 			case OutboxState:
 				p.do(op{kind: opState, msg: p.w.msgOf(e.ID), place: e.Place, to: e.To, state: e.State, why: e.Why})
 			case OutboxDone:
-				if n := len(p.ops); n > 0 && p.ops[n-1].kind == opState && p.ops[n-1].place == e.Place {
+				if n := len(p.ops); p.pending() > 0 && p.ops[n-1].kind == opState && p.ops[n-1].place == e.Place {
 					p.ops[n-1].flush = true // one transaction
 				} else {
 					p.do(op{kind: opDone, place: e.Place})

@@ -55,7 +55,9 @@ func (w *world) dial(p *proc) *link {
 	l := &link{w: w, conn: w.conns, proc: p, session: p.id, atBroker: true, atProc: true}
 	w.links = append(w.links, l)
 	l.up = append(l.up, frame{kind: frameHello})
-	w.trace("%v dials, conn %d", p, l.conn)
+	if w.tracing {
+		w.trace("%v dials, conn %d", p, l.conn)
+	}
 	return l
 }
 
@@ -79,7 +81,9 @@ func (l *link) breakIt() {
 	if l.broken {
 		return
 	}
-	l.w.trace("conn %d of %v breaks", l.conn, l.proc)
+	if l.w.tracing {
+		l.w.trace("conn %d of %v breaks", l.conn, l.proc)
+	}
 	l.broken, l.brokenAt = true, l.w.now
 	l.up = l.up[:l.w.rng.IntN(len(l.up)+1)]
 	l.down = l.down[:l.w.rng.IntN(len(l.down)+1)]

@@ -47,15 +47,17 @@ type op struct {
 
 // commit does the first transaction, and with after what follows from it.
 func (p *proc) commit(after bool) {
-	o := p.ops[0]
-	p.ops = p.ops[1:]
+	o := p.ops[p.head]
+	p.head++
 	then := p.transact(&o)
 	switch o.kind {
 	case opArrive, opGrant, opUnlinked, opSeen, opRelease:
 		p.w.poke(p.dev)
 	}
 	if after && p.w.fault(4) {
-		p.w.trace("%v killed between commit and what follows", p)
+		if p.w.tracing {
+			p.w.trace("%v killed between commit and what follows", p)
+		}
 		p.end()
 		return
 	}
@@ -161,7 +163,9 @@ func (p *proc) recover() {
 		m := p.w.msgOf(r.ID)
 		switch roll := p.w.rng.IntN(3); {
 		case roll == 0 && !r.Copy && m.rec(d).shown > 0: // the transcript has it
-			p.w.trace("%v: transcript shows m%d", p, m.idx)
+			if p.w.tracing {
+				p.w.trace("%v: transcript shows m%d", p, m.idx)
+			}
 			p.seen(m)
 		default:
 			r.Recover()
@@ -200,7 +204,9 @@ func (p *proc) send(m *simMsg) (then func()) {
 		m.stream.msgs = append(m.stream.msgs, m)
 	}
 	d.outbox = append(d.outbox, cloneRow(row))
-	w.trace("%v writes m%d: class %v %v one %v n %d size %d to %v expires %d", p, m.idx, m.class, m.priority, m.one, m.n, m.size, m.to, m.expires-simStart)
+	if w.tracing {
+		w.trace("%v writes m%d: class %v %v one %v n %d size %d to %v expires %d", p, m.idx, m.class, m.priority, m.one, m.n, m.size, m.to, m.expires-simStart)
+	}
 	return func() { p.outbox.Add(now, row); p.runOutbox() }
 }
 
@@ -255,7 +261,9 @@ func (p *proc) setState(o *op) {
 	m := o.msg
 	r := m.rec(p.w.deviceOf(o.to))
 	if Advance(&r.known, &r.why, o.state, o.why) {
-		p.w.trace("%v knows m%d for %v: %v %v", p, m.idx, r.dev, o.state, o.why)
+		if p.w.tracing {
+			p.w.trace("%v knows m%d for %v: %v %v", p, m.idx, r.dev, o.state, o.why)
+		}
 	}
 	for _, row := range p.dev.outbox {
 		if row.Place == o.place && o.place != 0 {
@@ -299,7 +307,9 @@ func (p *proc) arrive(o *op) (then func()) {
 	a := p.arrival(m, opened, o.claim)
 	a.Ended = p.link != o.link
 	j := Judge(d.now(), a)
-	p.w.trace("%v: m%d arrives, copy %v: %+v", p, m.idx, o.claim, j)
+	if p.w.tracing {
+		p.w.trace("%v: m%d arrives, copy %v: %+v", p, m.idx, o.claim, j)
+	}
 	switch j.Do {
 	case SayReceived:
 		return say(wire.VerdictReceived, wire.WhyNone)
@@ -421,7 +431,9 @@ func (p *proc) openReceipt(o *op) (then func()) {
 		rec := of.rec(m.from)
 		p.w.receiptSays(of, rec, r)
 		if Advance(&rec.known, &rec.why, r.State, r.Why) {
-			p.w.trace("%v hears m%d at %v: %v", p, of.idx, m.from, r.State)
+			if p.w.tracing {
+				p.w.trace("%v hears m%d at %v: %v", p, of.idx, m.from, r.State)
+			}
 		}
 	}
 	p.dev.take(m)

@@ -34,7 +34,9 @@ func (p *proc) plan() (then func()) {
 		if d.now() < m.expires {
 			p.w.fail("m%d dropped as expired before its time", m.idx)
 		}
-		p.w.trace("%v: m%d expired in the inbox", p, m.idx)
+		if p.w.tracing {
+			p.w.trace("%v: m%d expired in the inbox", p, m.idx)
+		}
 		if rec := m.rec(d); rec.over == 0 && !r.Copy {
 			rec.over = wire.StateExpired
 		}
@@ -112,7 +114,9 @@ func (p *proc) grant(o *op) (then func()) {
 		}
 	}
 	if !o.claim {
-		p.w.trace("%v: m%d is taken", p, m.idx)
+		if p.w.tracing {
+			p.w.trace("%v: m%d is taken", p, m.idx)
+		}
 		d.dropRow(r.Place)
 		return func() {
 			if i >= 0 {

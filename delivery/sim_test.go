@@ -272,13 +272,15 @@ func (w *world) work(roll int) bool {
 func (w *world) pass(ms int64) {
 	if ms >= 1000 {
 		for _, p := range slices.Clone(w.procs) {
-			for n := len(p.ops); n > 0 && len(p.ops) > 0; n-- {
+			for n := p.pending(); n > 0 && p.pending() > 0; n-- {
 				p.commit(true)
 			}
 		}
 	}
 	w.now += ms
-	w.trace("time +%d", ms)
+	if w.tracing {
+		w.trace("time +%d", ms)
+	}
 	for _, l := range slices.Clone(w.links) {
 		if b := w.broker; b.machine != nil && b.conns[l.conn] == l && l.silent() {
 			b.disconnect(l.conn)
@@ -350,7 +352,9 @@ func (w *world) faultNow() bool {
 		if w.clocks {
 			d := w.devices[w.rng.IntN(len(w.devices))]
 			d.clock = []int64{0, 0, 5_000, -5_000, 3_000_000, -3_000_000, 9_000_000, -9_000_000}[w.rng.IntN(8)]
-			w.trace("clock of %v at %+d", d, d.clock)
+			if w.tracing {
+				w.trace("clock of %v at %+d", d, d.clock)
+			}
 			w.clockSet(d)
 			return true
 		}
@@ -380,7 +384,9 @@ func (w *world) revokeOne() {
 	if d.revoked || w.broker.machine == nil {
 		return
 	}
-	w.trace("revoke %v", d)
+	if w.tracing {
+		w.trace("revoke %v", d)
+	}
 	d.revoked = true
 	w.broker.revoked = append(w.broker.revoked, d.key)
 	w.broker.machine.Revoke(w.now, d.key)
