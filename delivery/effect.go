@@ -35,7 +35,7 @@ const (
 	// same sender and id stays, and is what Committed reports.
 	EffectClaim
 	// EffectDrop deletes a row: Peer (the recipient), Lane, N. The last row of a
-	// message takes the message's body with it. Nothing waits for it.
+	// message takes the message's body with it.
 	EffectDrop
 	// EffectTrim deletes of the receipts from one peer (From) to another (Peer)
 	// the lowest numbered, so that wire.MaxReceiptsWaiting stay.
@@ -54,9 +54,11 @@ const (
 )
 
 // Effect is one thing to do. Those that write to the store (Save to
-// DropOutcome, Sweep) are kept in their order; those between two batches may
-// be put into one, never spread so that a later one is kept and an earlier one
-// is not.
+// DropOutcome, Sweep) are kept in their order, gathered into batches of which
+// one is under way at a time; never is a later one kept and an earlier one not.
+// Seq, where it is not 0, says that Committed or CommitFailed is waited for. Of
+// a batch that failed the caller tries again, in front of what came since, all
+// but Save and Claim.
 type Effect struct {
 	Kind    EffectKind
 	Lane    Lane
@@ -65,7 +67,7 @@ type Effect struct {
 	Attempt int32 // 1 for the first hand-over to this peer
 	Code    wire.CloseCode
 	Conn    Conn
-	Seq     uint64 // rising by one from 1
+	Seq     uint64 // rising by one from 1; 0: nothing waits for it
 	N       uint64
 	Time    int64
 	Row     *Row
