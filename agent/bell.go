@@ -12,6 +12,8 @@ import (
 const (
 	// maxRings is how often in a row a bell that is not answered rings again.
 	maxRings = 3
+	// maxCounted is how many messages of a mesh a bell counts.
+	maxCounted = 99
 	// silence is how long no hook ran and no tool was called before a working
 	// session counts as idle: Esc runs no hook.
 	silence = 90 * time.Second
@@ -55,26 +57,36 @@ func bellText(messages, asks, number int) string {
 }
 
 // ring returns the bell for what may be shown to the session now, "" where
-// nothing waits or it rang often enough.
-func (s *server) ring(ctx context.Context) string {
+// nothing waits or it rang often enough. At a boundary of the session (a hook)
+// it rings again for what was not answered; between two only for what is new.
+func (s *server) ring(ctx context.Context, boundary bool) string {
 	messages, asks := 0, 0
 	for _, p := range s.online() {
-		c, err := p.Counts(ctx)
+		// Peek decides anew; the counts may still be those of the status before.
+		inbox, err := p.Peek(ctx, peer.TakeOptions{Max: maxCounted})
 		if err != nil {
 			s.options.Logger.Warn("count what waits", "error", err)
 			continue
 		}
-		messages += c.Rings
-		asks += c.Asks
+		for _, m := range inbox.Messages {
+			switch m.Kind {
+			case peer.Notice: // informs, rings nobody
+				continue
+			case peer.Ask:
+				asks++
+			}
+			messages++
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := &s.bells
-	if messages > b.waiting {
+	fresh := messages > b.waiting
+	if fresh {
 		b.rung = 0
 	}
 	b.waiting = messages
-	if messages == 0 || b.rung >= maxRings {
+	if messages == 0 || b.rung >= maxRings || !boundary && !fresh && b.rung > 0 {
 		return ""
 	}
 	b.rung++
@@ -142,27 +154,28 @@ func (s *server) hook(ctx context.Context, r request) string {
 		}
 		bell := ""
 		if !r.Rung { // else it is what woke the session
-			bell = s.ring(ctx) // before the session counts as working
+			bell = s.ring(ctx, true) // before the session counts as working
 		}
 		s.setWorking(ctx, true)
 		return bell
 	case "PostToolUse", "PostToolBatch":
 		s.setWorking(ctx, true)
 	case "Stop":
-		s.proof(ctx)
+		s.proveSoon(ctx)
 		s.setWorking(ctx, false)
-		bell := s.ring(ctx)
+		bell := s.ring(ctx, true)
 		if bell != "" {
 			s.setWorking(ctx, true) // the turn goes on
 		}
 		return bell
 	case "StopFailure":
 		s.setWorking(ctx, false)
+		s.wake(ctx)
 		return ""
 	default:
 		return ""
 	}
-	return s.ring(ctx)
+	return s.ring(ctx, true)
 }
 
 // ours begin what UserPromptSubmit brings when no human typed it: wrappers of
@@ -208,9 +221,6 @@ func (s *server) setWorking(ctx context.Context, working bool) {
 			s.options.Logger.Warn("set the status", "error", err)
 		}
 	}
-	if !working {
-		s.wake(ctx)
-	}
 }
 
 // silent takes a session that was silent for long as idle.
@@ -220,6 +230,7 @@ func (s *server) silent() {
 	s.mu.Unlock()
 	if !ended {
 		s.setWorking(s.life, false)
+		s.wake(s.life)
 	}
 }
 
@@ -250,16 +261,21 @@ func (s *server) wait(ctx context.Context) string {
 	return ""
 }
 
-// wake rings through the waiter, if one waits and something is due.
+// wake rings an idle session, if something is due: through the waiter, else
+// through the inbox socket. A working one is rung for by the hook at the next
+// boundary; a waiter would ring beside it.
 func (s *server) wake(ctx context.Context) {
 	s.mu.Lock()
-	waits := s.bells.waiter != nil
+	waits, working := s.bells.waiter != nil, s.bells.working && s.bells.hooked
 	s.mu.Unlock()
-	if !waits {
+	switch {
+	case working:
+		return
+	case !waits:
 		s.wakeBySocket(ctx)
 		return
 	}
-	bell := s.ring(ctx)
+	bell := s.ring(ctx, false)
 	if bell == "" {
 		return
 	}

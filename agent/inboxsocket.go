@@ -25,7 +25,7 @@ func (s *server) wakeBySocket(ctx context.Context) {
 	if !allowed {
 		return
 	}
-	bell := s.ring(ctx)
+	bell := s.ring(ctx, false)
 	if bell == "" {
 		return
 	}

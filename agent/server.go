@@ -47,6 +47,8 @@ type Options struct {
 	// InboxSocket lets an idle Claude Code session whose hooks are off be rung
 	// through its own inbox socket.
 	InboxSocket bool
+	// StartBroker starts the broker of this machine: as in [peer.Options].
+	StartBroker func(context.Context, peer.Key) error
 }
 
 // server is one MCP session in front of one set of peers.
@@ -169,6 +171,8 @@ func (s *server) peers(ctx context.Context) (*peer.Set, error) {
 		Receives: peer.Live,
 		Cwd:      s.options.Cwd,
 		Logger:   s.options.Logger,
+
+		StartBroker: s.options.StartBroker,
 	})
 	if err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"time"
 
 	"github.com/claudemesh/claudemesh-go/peer"
 )
@@ -15,9 +16,38 @@ import (
 // tailBytes is how much of the end of a transcript is read for evidence.
 const tailBytes = 1 << 20
 
+// The client writes its transcript down a little after the turn ended.
+var proofAgain = []time.Duration{300 * time.Millisecond, time.Second, 4 * time.Second}
+
+// proveSoon looks for proof now, and again a little later for what it did not
+// find.
+func (s *server) proveSoon(ctx context.Context) {
+	if s.proof(ctx) {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	s.group.Go(func() {
+		for _, pause := range proofAgain {
+			select {
+			case <-time.After(pause):
+			case <-s.life.Done():
+				return
+			}
+			if s.proof(s.life) {
+				return
+			}
+		}
+	})
+}
+
 // proof marks those of the handed-out messages as seen that the session's
-// transcript shows to have been in front of the model.
-func (s *server) proof(ctx context.Context) {
+// transcript shows to have been in front of the model, and reports whether none
+// is left.
+func (s *server) proof(ctx context.Context) bool {
 	s.mu.Lock()
 	path := s.bells.transcript
 	ids := map[string]bool{}
@@ -28,12 +58,13 @@ func (s *server) proof(ctx context.Context) {
 	}
 	s.mu.Unlock()
 	if path == "" || len(ids) == 0 {
-		return
+		return true
 	}
 	if err := readTranscript(path, ids); err != nil {
 		s.options.Logger.Warn("read the transcript", "error", err)
-		return
+		return false
 	}
+	left := 0
 	proved := map[*peer.Peer][]peer.Message{}
 	s.mu.Lock()
 	for p, messages := range s.handed {
@@ -46,6 +77,7 @@ func (s *server) proof(ctx context.Context) {
 			}
 		}
 		s.handed[p] = rest
+		left += len(rest)
 	}
 	s.mu.Unlock()
 	for p, messages := range proved {
@@ -53,6 +85,7 @@ func (s *server) proof(ctx context.Context) {
 			s.options.Logger.Warn("mark as seen", "error", err)
 		}
 	}
+	return left == 0
 }
 
 // readTranscript sets the ids of which the transcript has proof: a row of type

@@ -244,13 +244,75 @@ func TestBusySessionIsRungFor(t *testing.T) {
 	s.until("bob is working", func() bool { return strings.Contains(alice.try("", "peers").out, "working") })
 	alice.do("send", "bob", "PEERWORDS later", "--priority", "next")
 	alice.do("send", "bob", "PEERWORDS urgent", "--priority", "now")
-	urgent := s.waitTurn(0, "│ PEERWORDS urgent")
-	if urgent.Contains("done") {
-		t.Error("what is urgent came after the turn")
-	}
+	s.waitTurn(0, "PostToolBatch hook additional context: claudemesh: 1 message waits (#1). Call check_messages.")
+	s.waitTurn(0, "│ PEERWORDS urgent")
+	// Whoever looks, sees all that waits.
+	s.waitTurn(0, "│ PEERWORDS later")
+	alice.do("send", "bob", "PEERWORDS at the end", "--priority", "next")
 	if err := os.WriteFile(gate, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.waitTurn(0, "│ PEERWORDS later")
+	s.waitTurn(0, "Stop hook additional context: claudemesh: 1 message waits (#2). Call check_messages.")
+	s.waitTurn(0, "│ PEERWORDS at the end")
+	s.onlyAsToolResult("PEERWORDS", "alice@laptop")
+}
+
+// Two sessions in one directory, and one that was cleared, keep to their own
+// messages; what a session was handed and did not live to use, the next one
+// gets, once.
+func TestSessionsKeepToTheirOwn(t *testing.T) {
+	alice, bob := newPerson(t, "alice"), newPerson(t, "bob")
+	alice.up("--listen", "127.0.0.1:0", "--name", "alice", "--device", "laptop")
+	bob.doWith(alice.invite()+"\n", "join", "--name", "bob", "--device", "desk")
+	s := bob.claude("web-shop", obedient(nil))
+	s.open()
+	online := func(label string) {
+		t.Helper()
+		s.until(label+" is online", func() bool { return strings.Contains(alice.try("", "peers").out, label) })
+	}
+	online("web-shop")
+
+	// Cleared: another session of the client, the same process and label.
+	s.keys("/clear", "Enter")
+	s.waitScreen("❯ /clear")
+	from := len(s.stub.Requests())
+	alice.do("send", "bob@desk/web-shop", "PEERWORDS after clear")
+	s.waitTurn(from, "│ PEERWORDS after clear")
+
+	// Killed before it looked: nobody is there, then the next session gets it.
+	exec.Command("tmux", "-L", s.name, "kill-server").Run() //nolint:errcheck // checked by what follows
+	s.until("bob's session is gone", func() bool { return !strings.Contains(alice.try("", "peers").out, "web-shop") })
+	alice.do("send", "bob", "PEERWORDS while away")
+	from = len(s.stub.Requests())
+	s.open()
+	s.waitTurn(from, "│ PEERWORDS while away")
+	times := 0
+	for _, r := range s.stub.Requests() {
+		for _, piece := range r.New() {
+			if piece.Kind == "tool_result" && strings.Contains(piece.Text, "│ PEERWORDS while away") {
+				times++
+			}
+		}
+	}
+	if times != 1 {
+		t.Errorf("shown %d times", times)
+	}
+	s.onlyAsToolResult("PEERWORDS")
+}
+
+// A session that nobody attends is not held up by the waiter, and reads what
+// waits at its start.
+func TestHeadlessSession(t *testing.T) {
+	alice, bob := newPerson(t, "alice"), newPerson(t, "bob")
+	alice.up("--listen", "127.0.0.1:0", "--name", "alice", "--device", "laptop")
+	bob.doWith(alice.invite()+"\n", "join", "--name", "bob", "--device", "desk")
+	alice.do("send", "bob", "PEERWORDS for the script")
+	s := bob.claude("job", obedient(nil))
+	cmd := exec.Command(s.client, "-p", "anything new?", "--output-format", "stream-json", "--verbose")
+	cmd.Dir, cmd.Env = s.cwd, s.environment()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("claude -p: %v\n%s", err, out)
+	}
+	s.waitTurn(0, "│ PEERWORDS for the script")
 	s.onlyAsToolResult("PEERWORDS")
 }

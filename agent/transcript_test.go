@@ -1,0 +1,79 @@
+package agent
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestTranscriptProves(t *testing.T) {
+	const (
+		queued     = `{"type":"queue-operation","content":"m-8fk2"}`
+		result     = `{"type":"user","message":{"content":[{"type":"tool_result","content":"message m-8fk2 from bob"}]}}`
+		attachment = `{"type":"attachment","text":"m-8fk2"}`
+		longer     = `{"type":"user","message":{"content":"m-8fk2x"}}`
+		reply      = `{"type":"assistant","message":{"content":"ok"}}`
+	)
+	for _, c := range []struct {
+		name string
+		rows []string
+		want bool
+	}{
+		{"result, then the model", []string{result, reply}, true},
+		{"attachment, then the model", []string{attachment, reply}, true},
+		{"the model did not go on", []string{reply, result}, false},
+		{"only queued", []string{queued, reply}, false},
+		{"another id that begins the same", []string{longer, reply}, false},
+		{"a broken row between", []string{result, `{"type":`, reply}, true},
+		{"nothing", nil, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "transcript.jsonl")
+			if err := os.WriteFile(path, []byte(strings.Join(c.rows, "\n")+"\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			ids := map[string]bool{"m-8fk2": false}
+			if err := readTranscript(path, ids); err != nil {
+				t.Fatal(err)
+			}
+			if ids["m-8fk2"] != c.want {
+				t.Errorf("proved: %v, want %v", ids["m-8fk2"], c.want)
+			}
+		})
+	}
+}
+
+func TestBellIsFixedText(t *testing.T) {
+	for _, c := range []struct {
+		messages, asks int
+		want           string
+	}{
+		{1, 0, "claudemesh: 1 message waits (#7). Call check_messages."},
+		{3, 0, "claudemesh: 3 messages wait (#7). Call check_messages."},
+		{1, 1, "claudemesh: 1 question waits (#7). Call check_messages."},
+		{3, 2, "claudemesh: 3 messages wait, 2 questions among them (#7). Call check_messages."},
+	} {
+		if got := bellText(c.messages, c.asks, 7); got != c.want {
+			t.Errorf("got %q, want %q", got, c.want)
+		}
+	}
+	if n := len(bellText(maxCounted, maxCounted-1, 1_000_000)); n >= 200 {
+		t.Errorf("a bell has %d bytes", n)
+	}
+}
+
+func TestWhoWroteAPrompt(t *testing.T) {
+	for prompt, client := range map[string]bool{
+		"fix the build":                              false,
+		"what does <div> do":                         false,
+		"<task-notification>\nx":                     true,
+		"  <cross-session-message from=\"x\">hi":     true,
+		"<system-reminder>\n[SYSTEM NOTIFICATION - ": true,
+		bellText(1, 0, 1):                            true,
+	} {
+		if got := fromClient(prompt); got != client {
+			t.Errorf("%q: the client's own: %v", prompt, got)
+		}
+	}
+}
