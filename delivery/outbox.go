@@ -65,7 +65,8 @@ const (
 	// before it.
 	OutboxDone
 	// OutboxLoad reads rows of this session behind Place, lowest first, up to
-	// Limit and wire.WindowBytes: Loaded.
+	// Limit and wire.WindowBytes: Loaded or LoadFailed. It sees what was asked
+	// for before, so it goes through the writer.
 	OutboxLoad
 )
 
@@ -105,6 +106,7 @@ type Outbox struct {
 	inFlight  int
 	at        int   // rows before this index were sent on this connection
 	expires   int64 // no row expires before
+	retryAt   int64 // when the outbox is read again, which failed; 0: it did not
 }
 
 // outboxItem is a row and what is going on with it.
@@ -142,15 +144,23 @@ func (o *Outbox) event(now int64) { o.now = now }
 
 // Next tells when Tick has to be called at the latest, Unix ms; 0: never.
 func (o *Outbox) Next() int64 {
-	if o.expires == noTime {
+	next := o.expires
+	if o.retryAt > 0 {
+		next = min(next, o.retryAt)
+	}
+	if next == noTime {
 		return 0
 	}
-	return o.expires
+	return next
 }
 
 // Tick lets time pass: what expired is told and dropped.
 func (o *Outbox) Tick(now int64) {
 	o.event(now)
+	if o.retryAt > 0 && o.now >= o.retryAt {
+		o.retryAt = 0
+		o.load()
+	}
 	o.expire()
 }
 
@@ -288,7 +298,7 @@ func (o *Outbox) insert(row *OutboxRow) {
 
 // load asks for the rows behind those that were loaded, when there is room.
 func (o *Outbox) load() {
-	if !o.more || o.loading || len(o.rows) > outboxRows/2 || o.bytes > outboxBytes/2 {
+	if !o.more || o.loading || o.retryAt > 0 || len(o.rows) > outboxRows/2 || o.bytes > outboxBytes/2 {
 		return
 	}
 	o.loading, o.behind = true, false
@@ -314,12 +324,20 @@ func (o *Outbox) Loaded(now int64, rows []*OutboxRow, more bool) {
 	o.pump()
 }
 
+// LoadFailed says that an OutboxLoad could not be answered. It is asked again
+// later.
+func (o *Outbox) LoadFailed(now int64) {
+	o.event(now)
+	o.loading, o.stale, o.gone = false, false, nil
+	o.more, o.retryAt = true, o.now+retryAfter
+}
+
 // pump sends what may be sent now. What is being loaded goes before what comes
 // behind it.
 func (o *Outbox) pump() {
 	for o.connected && o.at < len(o.rows) {
 		it := o.rows[o.at]
-		if o.loading && it.row.Place > o.loaded {
+		if (o.loading || o.retryAt > 0) && it.row.Place > o.loaded {
 			return
 		}
 		if !it.sent {

@@ -156,6 +156,20 @@ func TestOutboxTakesOver(t *testing.T) {
 	b.want("it goes before what is new", "send m6")
 }
 
+func TestOutboxThatCannotBeRead(t *testing.T) {
+	b := &box{t: t, now: 1000, o: NewOutbox(1000)}
+	b.want("start", "load behind 0")
+	b.o.LoadFailed(b.now)
+	b.o.Connected(b.now, 0)
+	b.o.Add(b.now, outRow(1, 2))
+	b.want("what is new may not be the first", "")
+	b.now = b.o.Next()
+	b.o.Tick(b.now)
+	b.want("again", "load behind 0")
+	b.o.Loaded(b.now, []*OutboxRow{outRow(1, 2)}, false)
+	b.want("at last", "send m1")
+}
+
 func TestOutboxLoadsPages(t *testing.T) {
 	b := &box{t: t, now: 1000, o: NewOutbox(1000)}
 	b.say()

@@ -81,6 +81,9 @@ func (p *proc) transact(o *op) (then func()) {
 			return func() { p.outbox.Taken(now); p.runOutbox() }
 		}
 	case opLoad:
+		if w.fault(20) {
+			return func() { p.outbox.LoadFailed(now); p.runOutbox() }
+		}
 		var rows []*OutboxRow
 		for _, row := range d.outbox {
 			if row.Session == p.id && row.Place > o.place && len(rows) <= o.n {

@@ -145,23 +145,26 @@ func (p *Peer) writeNotes(notes []note) {
 	})
 }
 
-// loadOutbox reads rows for the outbox.
+// loadOutbox reads rows for the outbox, in the writer's order: what was noted
+// before is not read again.
 func (p *Peer) loadOutbox(after int64, limit int) {
 	var rows []*delivery.OutboxRow
 	var more bool
-	err := p.home.state.View(p.ctx, p.mesh, func(tx *profile.Tx) (err error) {
+	err := p.home.state.Update(p.ctx, p.mesh, func(tx *profile.Tx) (err error) {
 		rows, more, err = tx.Outbox(p.session, after, limit, wire.WindowBytes)
 		return err
 	})
-	if err != nil {
-		if p.ctx.Err() == nil {
-			p.home.log.Error("reading the outbox", "mesh", p.alias, "err", err)
-		}
+	if err != nil && p.ctx.Err() != nil {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.outbox.Loaded(now(), rows, more)
+	if err != nil {
+		p.home.log.Error("reading the outbox", "mesh", p.alias, "err", err)
+		p.outbox.LoadFailed(now())
+	} else {
+		p.outbox.Loaded(now(), rows, more)
+	}
 	p.runOutboxLocked(profile.WordSelf)
 }
 
