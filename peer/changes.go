@@ -121,8 +121,10 @@ func (p *Peer) reviewInbox() {
 	// Opening and comparing take locks that no transaction may wait for.
 	for _, r := range again {
 		r.message, r.err = p.openParcel(&parcel{from: r.row.From, id: r.row.ID, box: r.row.Box, sealed: r.row.Sealed})
-		if r.err == nil {
-			r.fit = p.fitOf(r.row.From, r.message.At)
+		if r.err == nil && !r.quarantine {
+			if r.fit = p.fitOf(r.row.From, r.message.At); r.fit == ahead || r.fit == other {
+				p.unsureOf(r.row.From, r.message.At, r.fit)
+			}
 		}
 	}
 	if err == nil && len(again) > 0 {

@@ -250,7 +250,7 @@ func (p *Peer) welcomed(waits bool) {
 		return
 	}
 	p.setCondition(Online, nil)
-	p.desk.kick() // receipts and rows that waited
+	p.desk.add(p.reviewInbox) // what lacked an entry; and the desk sees receipts that waited
 }
 
 // earlyFrame is a frame that came before the chain was up to date.

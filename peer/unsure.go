@@ -156,11 +156,13 @@ func (p *Peer) unsureOf(from keys.Public, at signed.At, f fit) {
 // for.
 func (p *Peer) settleDoubts() {
 	for {
-		p.fetch()
+		fetched := p.fetch()
 		p.mu.Lock()
 		doubts := p.unsure.doubts
 		p.unsure.doubts = nil
-		if len(doubts) == 0 || p.closed {
+		if len(doubts) == 0 || p.closed || !fetched {
+			// Where the broker could not be asked nobody is accused: what waits is
+			// looked at again with the next welcome.
 			p.unsure.running = false
 			p.mu.Unlock()
 			return
@@ -174,19 +176,22 @@ func (p *Peer) settleDoubts() {
 	}
 }
 
-// fetch asks the broker for what is new.
-func (p *Peer) fetch() {
+// fetch asks the broker for what is new, and tells whether it answered.
+func (p *Peer) fetch() bool {
 	p.mu.Lock()
 	l, ready := p.line, p.ready
 	p.mu.Unlock()
 	if l == nil || !ready {
-		return // the next welcome brings it
+		return false // the next welcome brings it
 	}
 	ctx, cancel := context.WithTimeout(p.ctx, fetchWithin)
 	defer cancel()
-	if err := p.syncLedger(ctx, p.askOn(ctx, l), nil); err != nil {
+	err := p.syncLedger(ctx, p.askOn(ctx, l), nil)
+	if err != nil {
 		p.broken(l, err)
 	}
+	var behind *behindError
+	return err == nil || errors.As(err, &behind)
 }
 
 // pushed takes entries that the broker sent unasked.
@@ -194,7 +199,7 @@ func (p *Peer) pushed(l *line, f *wire.Entries) {
 	page := chain.Page{From: f.From, Entries: f.Entries, Head: f.Head}
 	_, err := p.takePage(p.ctx, page)
 	if _, missing := roster.IsMissing(err, p.heldLen()); missing {
-		p.spawn(p.fetch)
+		p.spawn(func() { p.fetch() })
 		return
 	}
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -110,18 +111,24 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 // opened makes the mesh where there is none yet, and says how things stand.
 func (a *app) opened(ctx context.Context, prof *profile.Profile, s *serving, o upOptions) error {
 	urls, public := shownURLs(s.URLs())
-	mesh, err := ownMesh(prof, s.Key(), a.mesh)
+	meshes, err := ownMeshes(prof, s.Key(), a.mesh)
 	if err != nil {
 		return err
 	}
 	created := ""
-	if mesh == "" {
+	if len(meshes) == 0 {
 		made, err := a.createOwn(ctx, prof, s, o, urls)
 		if err != nil {
 			return err
 		}
-		mesh, created = made.Mesh.Alias, made.RecoveryFile
+		meshes, created = []string{made.Mesh.Alias}, made.RecoveryFile
 	}
+	for _, other := range meshes[1:] {
+		if err := a.tellURLs(ctx, other, urls); err != nil {
+			a.ui.hint("%s still names the old address of this broker: %v", other, explain(err))
+		}
+	}
+	mesh := meshes[0]
 	return a.withOptions(ctx, peer.Options{Mesh: mesh, Receives: peer.Nothing}, func(p *peer.Peer) error {
 		if err := online(ctx, p); err != nil {
 			return err
@@ -145,27 +152,40 @@ func (a *app) opened(ctx context.Context, prof *profile.Profile, s *serving, o u
 	})
 }
 
-// ownMesh finds the mesh that this broker serves, by the key that the config
-// pins: the one that is named, else the default one, else the first. "" where
-// there is none.
-func ownMesh(prof *profile.Profile, key keys.Public, named string) (string, error) {
+// tellURLs lets the members of a mesh know where this broker is dialled now.
+func (a *app) tellURLs(ctx context.Context, mesh string, urls []string) error {
+	return a.withOptions(ctx, peer.Options{Mesh: mesh, Receives: peer.Nothing}, func(p *peer.Peer) error {
+		if err := online(ctx, p); err != nil {
+			return err
+		}
+		_, err := p.SetBrokerURLs(ctx, urls)
+		return err
+	})
+}
+
+// ownMeshes finds the meshes that this broker serves, by the key that the config
+// pins. The first one is the one that is named, else the default one. A name
+// that none of them has is one to be made.
+func ownMeshes(prof *profile.Profile, key keys.Public, named string) ([]string, error) {
 	config, err := prof.Config()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	found := ""
+	var aliases []string
 	for _, m := range config.Meshes {
 		if m.Draft || len(m.Brokers) == 0 || m.Brokers[0].Key != key {
 			continue
 		}
-		switch {
-		case m.Alias == named, named == "" && m.Alias == config.Default:
-			return m.Alias, nil
-		case named == "" && found == "":
-			found = m.Alias
+		if first := m.Alias == named || named == "" && m.Alias == config.Default; first {
+			aliases = slices.Insert(aliases, 0, m.Alias)
+		} else {
+			aliases = append(aliases, m.Alias)
 		}
 	}
-	return found, nil
+	if named != "" && (len(aliases) == 0 || aliases[0] != named) {
+		return nil, nil
+	}
+	return aliases, nil
 }
 
 // createOwn creates the first mesh of this machine's broker, through its socket:
