@@ -140,7 +140,12 @@ func (o *Outbox) Effects() []OutboxEffect {
 
 // event starts an event. A clock that goes back is followed: what is past its
 // expiry then is not any more.
-func (o *Outbox) event(now int64) { o.now = now }
+func (o *Outbox) event(now int64) {
+	o.now = now
+	if o.retryAt > now+retryAfter {
+		o.retryAt = now
+	}
+}
 
 // Next tells when Tick has to be called at the latest, Unix ms; 0: never.
 func (o *Outbox) Next() int64 {

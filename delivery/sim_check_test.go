@@ -3,6 +3,7 @@ package delivery
 import (
 	"slices"
 
+	"github.com/claudemesh/claudemesh-go/keys"
 	"github.com/claudemesh/claudemesh-go/wire"
 )
 
@@ -389,6 +390,11 @@ func (w *world) finish() {
 		}
 	}
 	for _, d := range w.devices {
+		for _, r := range d.inbox {
+			if r.Copy && !d.revoked && !slices.ContainsFunc(r.Takers, func(id keys.SessionID) bool { return isLive(d.sessions(), id) }) {
+				w.fail("%v keeps a copy of m%d that went with its connection", d, w.msgOf(r.ID).idx)
+			}
+		}
 		for _, r := range w.broker.store.rows[d.idx] {
 			if m := w.msgOf(r.ID); !m.one || !w.keptBack(m) {
 				w.fail("m%d is stuck in the queue of %v", m.idx, d)

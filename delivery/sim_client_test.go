@@ -462,6 +462,9 @@ func (p *proc) sendRow(row *OutboxRow) {
 	if row.Done() {
 		return
 	}
+	if p.dev.now() >= m.expires {
+		p.w.fail("m%d sent after its time", m.idx)
+	}
 	if p.link != nil {
 		f := frame{kind: frameSend, msg: m}
 		for _, t := range row.To {

@@ -372,6 +372,8 @@ func (w *world) clockSet(d *simDevice) {
 	for _, p := range w.procs {
 		if p.dev == d {
 			p.look = true
+			p.outbox.Tick(d.now())
+			p.runOutbox()
 			if p.tellAt > 0 {
 				p.tellAt = d.now()
 			}
