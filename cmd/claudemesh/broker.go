@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"net"
+	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,6 +20,8 @@ type brokerOptions struct {
 	urls, behindProxy     []string
 	certFile, certKeyFile string
 	verbose, events       bool
+	unix                  bool
+	idle                  time.Duration
 }
 
 func (a *app) brokerCommand() *cobra.Command {
@@ -31,11 +35,35 @@ with which the first mesh can be created over the network.
 
 Beyond loopback it serves TLS: by certificate files, else by its own key, which
 every invite pins, so that no certificate authority is needed. Plain HTTP it serves
-only to a proxy that --behind-proxy names.`,
+only to a proxy that --behind-proxy names.
+
+With --unix it serves the sessions of this machine alone, on a socket in the
+profile's folder. Sessions start that one by themselves where they find none, with
+--idle-exit, so that nobody has to; it gives way to claudemesh up.`,
 		Example: `  claudemesh broker --data /var/lib/claudemesh --listen :7900 --url https://mesh.example.org:7900
   claudemesh broker --data /var/lib/claudemesh --listen 127.0.0.1:7900 --url https://mesh.example.org --behind-proxy 127.0.0.1`,
 		Args: upTo(0),
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.broker(cmd.Context(), o) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !o.unix {
+				if o.idle != 0 {
+					return usagef("--idle-exit is for --unix: a broker that others dial has to be there")
+				}
+				return a.broker(cmd.Context(), o)
+			}
+			for _, name := range []string{"data", "listen", "url", "behind-proxy", "create", "cert", "cert-key", "events"} {
+				if cmd.Flags().Changed(name) {
+					return usagef("--unix and --%s exclude each other: it serves this machine's socket, with the profile's own data", name)
+				}
+			}
+			if o.idle < 0 {
+				return usagef("--idle-exit: %s is no time to wait", o.idle)
+			}
+			prof, err := profile.Open(a.dir)
+			if err != nil {
+				return err
+			}
+			return a.localBroker(cmd.Context(), prof, o)
+		},
 	}
 	c.Flags().StringVar(&o.data, "data", "", "the folder of its key and database; default: broker in the profile's folder")
 	c.Flags().StringVar(&o.listen, "listen", net.JoinHostPort("127.0.0.1", defaultPort), "where to listen, HOST:PORT; :0 lets the system choose the port")
@@ -45,6 +73,8 @@ only to a proxy that --behind-proxy names.`,
 	c.Flags().StringVar(&o.certFile, "cert", "", "PEM file with the TLS certificate's chain")
 	c.Flags().StringVar(&o.certKeyFile, "cert-key", "", "PEM file with the certificate's key")
 	c.Flags().BoolVar(&o.events, "events", false, "print what happens: who, to whom, how big, never what")
+	c.Flags().BoolVar(&o.unix, "unix", false, "serve this machine's sessions alone, on the profile's socket")
+	c.Flags().DurationVar(&o.idle, "idle-exit", 0, "with --unix: end once nobody was connected for this long; what waits stays")
 	c.Flags().BoolVarP(&o.verbose, "verbose", "v", false, "log more")
 	a.jsonFlag(c)
 	return c
@@ -83,15 +113,12 @@ func (a *app) broker(ctx context.Context, o brokerOptions) error {
 	if err != nil {
 		return err
 	}
-	if options.Dir == "" {
-		prof, err := profile.Open(a.dir)
-		if err != nil {
-			return err
-		}
-		options.Dir = prof.BrokerDir()
+	socket, err := a.ownData(&options)
+	if err != nil {
+		return err
 	}
 	options.Logger = a.operatorLog(o.verbose)
-	s, err := serve(ctx, options, "broker")
+	s, err := serve(ctx, options, "broker", socket)
 	if err != nil {
 		return err
 	}
@@ -115,6 +142,33 @@ func (a *app) broker(ctx context.Context, o brokerOptions) error {
 		return nil
 	}
 	return err
+}
+
+// ownData says where the data is, if it was not said. Over the profile's own the
+// broker listens on the profile's socket too, which it returns, and takes the place
+// of the one that the sessions of this machine started.
+func (a *app) ownData(options *broker.Options) (socket string, err error) {
+	dir := a.dir
+	if dir == "" {
+		if dir, err = profile.Dir(); err != nil && options.Dir == "" {
+			return "", err
+		}
+	}
+	if options.Dir != "" {
+		// A server may have no profile, and gets none by this.
+		data, err := filepath.Abs(options.Dir)
+		own, err2 := filepath.Abs(filepath.Join(dir, "broker"))
+		if err := errors.Join(err, err2); err != nil || data != own {
+			return "", err
+		}
+	}
+	prof, err := profile.Open(dir)
+	if err != nil {
+		return "", err
+	}
+	options.Dir = prof.BrokerDir()
+	options.Listen = append(options.Listen, broker.Listen{Addr: "unix:" + prof.BrokerSocket()})
+	return prof.BrokerSocket(), nil
 }
 
 // brokerJSON is what broker writes first with --json.

@@ -70,7 +70,7 @@ func (d *demo) run(ctx context.Context) error {
 			return fmt.Errorf("the demonstration failed: %w", err)
 		}
 	}
-	d.app.ui.hint("Yours: claudemesh up, and for Claude Code on this machine %s", agentSetup)
+	d.app.ui.hint("Yours: claudemesh up      (or  %s  for the sessions on this machine)", agentSetup)
 	return nil
 }
 

@@ -27,6 +27,10 @@ nothing else: the server, hooks that say when a message waits, the read-only too
 allowed, a status line if you have none, and a skill of a few lines. Run again it
 brings all of it up to date. claudemesh uninstall takes it away.
 
+Where you are in no mesh yet it makes one for the sessions of this machine, with no
+server to run: a session that finds none starts it. claudemesh up opens that mesh to
+other machines; claudemesh join comes into somebody else's.
+
 By the second question the agent may answer peers (reply, decline) without asking
 you each time; to send and to ask it keeps asking you, unless you allow that in
 Claude Code.`,
@@ -119,19 +123,31 @@ func (a *app) install(ctx context.Context, o setup.Options, yes, ask bool) error
 	if err != nil {
 		return fileError(err)
 	}
+	meshes, err := peer.Meshes(a.dir)
+	if err != nil {
+		return err
+	}
 	if yes && plan.First && !ask {
 		o.Answers = setup.AnswersAllow
+	}
+	if len(meshes) == 0 && len(plan.Changes) > 0 && !yes {
+		a.ui.hint("%-12s a mesh for the sessions of this machine, in %s", "Will make", home(o.Dir))
 	}
 	if len(plan.Changes) > 0 && !yes {
 		if err := a.askInstall(plan, &o, ask); err != nil {
 			return err
 		}
 	}
+	var created *peer.Created
+	o.LocalScope = func(ctx context.Context) (err error) {
+		created, err = a.localScope(ctx)
+		return err
+	}
 	done, err := setup.Install(ctx, o)
 	if err != nil {
 		return fileError(err)
 	}
-	return a.installed(ctx, o, done)
+	return a.installed(ctx, o, done, created)
 }
 
 // askInstall shows the plan and asks, the second question only at the first
@@ -189,6 +205,8 @@ type setupResult struct {
 	Client  string      `json:"client,omitempty"` // version of Claude Code
 	Tools   int         `json:"tools,omitempty"`  // that the server lists
 	Notes   []string    `json:"notes"`
+
+	Mesh *createdJSON `json:"mesh,omitempty"` // that was made for this machine's sessions
 }
 
 type setupFile struct {
@@ -214,7 +232,7 @@ func notNil(list []string) []string {
 }
 
 // installed starts the server as Claude Code will, and says how things stand.
-func (a *app) installed(ctx context.Context, o setup.Options, done *setup.Plan) error {
+func (a *app) installed(ctx context.Context, o setup.Options, done *setup.Plan, created *peer.Created) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	tools, err := setup.Tools(ctx, o.Binary, versionText())
@@ -227,7 +245,19 @@ func (a *app) installed(ctx context.Context, o setup.Options, done *setup.Plan) 
 		return err
 	}
 	if a.json {
-		return a.ui.json(setupResult{len(done.Changes) > 0, setupFiles(done), client, len(tools), notNil(done.Notes)})
+		result := setupResult{len(done.Changes) > 0, setupFiles(done), client, len(tools), notNil(done.Notes), nil}
+		if created != nil {
+			result.Mesh = &createdJSON{created.Mesh.Alias, created.Mesh.Address, created.RecoveryFile}
+		}
+		return a.ui.json(result)
+	}
+	if created != nil {
+		if err := a.ui.result("%-12s %s, for the sessions of this machine; you own it, as %s", "mesh", created.Mesh.Alias, created.Mesh.Address); err != nil {
+			return err
+		}
+		if err := a.ui.result("%-12s %s   take it off this machine; it is the way back if the owner key is stolen", "recovery", home(created.RecoveryFile)); err != nil {
+			return err
+		}
 	}
 	works := fmt.Sprintf("claude %s; the server starts and lists %s", client, plural(len(tools), "tool"))
 	if client == "" {
@@ -241,11 +271,10 @@ func (a *app) installed(ctx context.Context, o setup.Options, done *setup.Plan) 
 	} else if err := a.ui.result("%-12s %s. Running sessions: restart them. Undo: claudemesh uninstall", "installed", works); err != nil {
 		return err
 	}
-	meshes, err := peer.Meshes(a.dir)
-	if err == nil && len(meshes) == 0 {
-		a.ui.hint("No mesh here yet:  claudemesh up, or claudemesh join")
+	if created != nil {
+		a.ui.hint("Other machines, other people:  claudemesh up --lan, or claudemesh up --help")
 	}
-	return err
+	return nil
 }
 
 // fileError says in one sentence what is wrong with a file of another program.

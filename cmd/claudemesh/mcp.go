@@ -17,7 +17,8 @@ Claude Code claudemesh install enters it; other programs take it as the server
 "claudemesh mcp".`,
 		Args: upTo(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return agent.Run(cmd.Context(), agent.Options{Dir: a.dir, Version: versionText(), Logger: a.operatorLog(verbose), InboxSocket: inboxSocket})
+			return agent.Run(cmd.Context(), agent.Options{Dir: a.dir, Version: versionText(), Logger: a.operatorLog(verbose), InboxSocket: inboxSocket,
+				StartBroker: a.startBroker})
 		},
 	}
 	c.Flags().BoolVarP(&verbose, "verbose", "v", false, "log more to standard error")

@@ -2,22 +2,18 @@ package main
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
+	"io/fs"
 	"net/url"
-	"os"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/claudemesh/claudemesh-go/broker"
 	"github.com/claudemesh/claudemesh-go/keys"
 	"github.com/claudemesh/claudemesh-go/peer"
 	"github.com/claudemesh/claudemesh-go/profile"
-	"github.com/claudemesh/claudemesh-go/wire"
 )
 
 func (a *app) meshCommand() *cobra.Command {
@@ -42,7 +38,8 @@ and this machine as its first peer. A broker that others can reach wants the tok
 that it printed at its first start; --token - asks for it, hidden. One that lets
 everybody create meshes prints its key instead: --broker-key.
 
-Without --broker it is the one that claudemesh up runs on this machine.`,
+Without --broker it is the broker of this machine, which claudemesh up or
+claudemesh install made.`,
 		Example: `  claudemesh mesh create acme --broker https://mesh.example.org --token -
   claudemesh mesh create second`,
 		Args: exactly("the mesh's name"),
@@ -96,22 +93,34 @@ func (a *app) createMesh(ctx context.Context, o peer.CreateOptions) error {
 	return a.showCreated(created, host)
 }
 
-// ownBroker finds the broker that claudemesh up runs on this machine: its
-// socket, and where members dial it.
+// ownBroker finds the broker of this machine, and has it run: its socket, and where
+// members dial it.
 func (a *app) ownBroker(ctx context.Context) (socket string, urls []string, err error) {
-	nowhere := usagef("say on which broker: --broker URL; claudemesh up starts one on this machine")
 	prof, err := profile.Open(a.dir)
 	if err != nil {
 		return "", nil, err
 	}
-	if _, err := os.Stat(prof.BrokerSocket()); err != nil {
-		return "", nil, nowhere
+	key, err := broker.KeyIn(prof.BrokerDir())
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil, usagef("say on which broker: --broker URL; claudemesh up starts one on this machine")
 	}
-	urls, err = readURLs(ctx, prof)
-	if err != nil || len(urls) == 0 {
-		return "", nil, nowhere
+	if err != nil {
+		return "", nil, err
 	}
-	return prof.BrokerSocket(), urls, nil
+	own, err := ownMeshes(prof, key, "")
+	if err != nil {
+		return "", nil, err
+	}
+	meshes, err := peer.Meshes(a.dir)
+	if err != nil {
+		return "", nil, err
+	}
+	for _, m := range meshes {
+		if len(own) > 0 && m.Alias == own[0] {
+			urls = m.URLs
+		}
+	}
+	return prof.BrokerSocket(), urls, a.needLocal(ctx, prof)
 }
 
 // hostOf is the host that a URL names.
@@ -228,40 +237,4 @@ func (a *app) meshUseCommand() *cobra.Command {
 	}
 	a.jsonFlag(c)
 	return c
-}
-
-// readURLs asks the broker behind the socket of this profile for its key, and
-// returns where the members of a mesh of this profile dial that broker.
-func readURLs(ctx context.Context, prof *profile.Profile) ([]string, error) {
-	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", prof.BrokerSocket())
-		},
-		DisableKeepAlives: true,
-	}}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+wire.PathHealth, nil)
-	if err != nil {
-		return nil, err
-	}
-	answer, err := client.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer answer.Body.Close()
-	var health struct {
-		Broker keys.Public `json:"broker"`
-	}
-	if err := json.NewDecoder(io.LimitReader(answer.Body, 64<<10)).Decode(&health); err != nil {
-		return nil, err
-	}
-	config, err := prof.Config()
-	if err != nil {
-		return nil, err
-	}
-	for _, m := range config.Meshes {
-		if len(m.Brokers) > 0 && m.Brokers[0].Key == health.Broker {
-			return m.Brokers[0].URLs, nil
-		}
-	}
-	return nil, nil
 }

@@ -29,9 +29,10 @@ type serving struct {
 }
 
 // serve makes a broker and runs it until ctx ends. Its folder is locked: two
-// brokers over one database would order one chain twice.
-func serve(ctx context.Context, o broker.Options, command string) (*serving, error) {
-	lock, err := profile.LockFolder(o.Dir)
+// brokers over one database would order one chain twice. The one that holds the lock
+// may listen on the socket, and is asked to go there; "": nobody is asked.
+func serve(ctx context.Context, o broker.Options, command, socket string) (*serving, error) {
+	lock, err := lockData(ctx, o.Dir, socket)
 	if errors.Is(err, profile.ErrHeld) {
 		return nil, &failure{class: peer.ClassFailed, err: err,
 			sentence: fmt.Sprintf("a broker runs already over the data in %s", home(o.Dir)),

@@ -25,7 +25,7 @@ func (a *app) with(ctx context.Context, receives peer.Receives, f func(*peer.Pee
 
 // withOptions is with for a command that says more.
 func (a *app) withOptions(ctx context.Context, o peer.Options, f func(*peer.Peer) error) (err error) {
-	o.Dir, o.Client = a.dir, clientName()
+	o.Dir, o.Client, o.StartBroker = a.dir, clientName(), a.startBroker
 	if o.Mesh == "" {
 		o.Mesh = a.mesh
 	}

@@ -82,7 +82,7 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 		URLs:    o.urls,
 		Version: versionText(),
 		Logger:  a.operatorLog(o.verbose),
-	}, "up")
+	}, "up", prof.BrokerSocket())
 	if err != nil {
 		return err
 	}
@@ -102,7 +102,7 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 	feed.Close()
 	err = errors.Join(err, s.stop())
 	if err == nil || ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		a.ui.hint("Stopped. Nothing is lost; claudemesh up starts it again.")
+		a.ui.hint("Stopped. Nothing is lost; claudemesh up starts it again. This machine's sessions go on among themselves.")
 		return nil
 	}
 	return err
@@ -191,21 +191,34 @@ func ownMeshes(prof *profile.Profile, key keys.Public, named string) ([]string, 
 // createOwn creates the first mesh of this machine's broker, through its socket:
 // that is open to nobody else, also where the network reaches the broker.
 func (a *app) createOwn(ctx context.Context, prof *profile.Profile, s *serving, o upOptions, urls []string) (*peer.Created, error) {
-	config, err := prof.Config()
+	name, err := a.newMeshName(prof, o.user)
 	if err != nil {
 		return nil, err
-	}
-	name := a.mesh
-	if name == "" {
-		if name = o.user; name == "" {
-			name = loginName()
-		}
-		name = config.FreeAlias(strings.ToLower(name))
 	}
 	return peer.CreateMesh(ctx, peer.CreateOptions{
 		Dir: a.dir, Name: name, User: o.user, Device: o.device, Client: clientName(),
 		Broker: "unix:" + prof.BrokerSocket(), BrokerKey: s.Key(), URLs: urls,
 	})
+}
+
+// newMeshName is the name of this machine's first mesh: the one of --mesh, else the
+// user's as far as it is free.
+func (a *app) newMeshName(prof *profile.Profile, user string) (string, error) {
+	if a.mesh != "" {
+		return a.mesh, nil
+	}
+	config, err := prof.Config()
+	if err != nil {
+		return "", err
+	}
+	if user == "" {
+		user = loginName()
+	}
+	user = strings.ToLower(user)
+	if m, err := config.Find(user); err == nil && m.Draft {
+		return user, nil // a try that got no answer goes on
+	}
+	return config.FreeAlias(user), nil
 }
 
 // standingInvite is an invite that this device made, still has uses and an hour
