@@ -20,19 +20,19 @@ func TestIdleEnds(t *testing.T) {
 		bob := w.join("bob", "desk")
 		alice := w.hello(w.alice, wire.ReceivesLive)
 		alice.wantAck(alice.message(bob.Public(), "later"), wire.StateQueued)
-		time.Sleep(15 * time.Second)
+		<-time.After(15 * time.Second)
 		synctest.Wait()
 		if !w.b.serving() {
 			t.Fatal("ended under a connection")
 		}
 		alice.bye()
 		synctest.Wait()
-		time.Sleep(9 * time.Second)
+		<-time.After(9 * time.Second)
 		synctest.Wait()
 		if !w.b.serving() {
 			t.Fatal("ended before its time")
 		}
-		time.Sleep(2 * time.Second)
+		<-time.After(2 * time.Second)
 		<-w.b.ended
 		w.restart()
 		if c := w.hello(bob, wire.ReceivesLive); c.welcome.Queued != 1 {

@@ -44,7 +44,7 @@ func TestAskIsAnswered(t *testing.T) {
 			if _, err := bob.Send(ctx, "alice", "by the way", peer.SendOptions{}); err != nil {
 				t.Error(err)
 			}
-			time.Sleep(9 * time.Second)
+			<-time.After(9 * time.Second)
 			_, err := bob.Reply(ctx, q, "fix/webhook-retry", peer.SendOptions{})
 			return err
 		})()

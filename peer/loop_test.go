@@ -142,7 +142,7 @@ func TestAPairStops(t *testing.T) {
 				return nil
 			}
 			alice.HumanTurn() // it says so
-			time.Sleep(10 * time.Second)
+			<-time.After(10 * time.Second)
 			_, err := alice.Send(ctx, "bob", "and you?", peer.SendOptions{})
 			return err
 		})()
