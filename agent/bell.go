@@ -148,6 +148,7 @@ func (s *server) hook(ctx context.Context, r request) string {
 	case "UserPromptSubmit":
 		s.proof(ctx)
 		if r.Human {
+			s.humanTurn()
 			s.mu.Lock()
 			s.bells.rung = 0
 			s.mu.Unlock()

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/claudemesh/claudemesh-go/peer"
@@ -74,8 +75,10 @@ func Wait(ctx context.Context, o HookOptions) error {
 		return nil
 	}
 	ctx, cancel := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() { watchParent(ctx, o.client(), cancel) })
+	defer watch.Wait()
 	defer cancel()
-	go watchParent(ctx, o.client(), cancel)
 	if !await(ctx, path) {
 		return nil
 	}
@@ -87,6 +90,35 @@ func Wait(ctx context.Context, o HookOptions) error {
 		return err
 	}
 	return ErrRing
+}
+
+// Monitor is what a plugin runs in place of [Wait]: it stays as long as its
+// session and writes a bell on a line of its own whenever the idle session is
+// to be woken.
+func Monitor(ctx context.Context, o HookOptions) error {
+	path, err := o.socket()
+	if err != nil {
+		return nil
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var watch sync.WaitGroup
+	watch.Go(func() { watchParent(ctx, o.client(), cancel) })
+	defer watch.Wait()
+	defer cancel()
+	for await(ctx, path) {
+		a, err := ask(ctx, path, request{Op: opWait})
+		if err != nil {
+			return nil // the MCP process of this session has ended
+		}
+		if a.Bell == "" {
+			continue // another waiter took the place
+		}
+		if _, err := fmt.Fprintln(o.Out, a.Bell); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // StatusLine writes the line of the session's meshes, nothing where there are

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -17,77 +18,97 @@ const (
 	resultBytes    = 24 << 10 // bytes of bodies, at least one message
 	pageBytes      = 8 << 10  // bytes of one body; the rest by id and offset
 
+	senderRate   = 30  // messages of one sender a minute; of the others a line tells
+	earlierTurns = 3   // of a message's thread, in short
+	earlierRunes = 160 // characters of each
+
 	// checkWithin is how long the first look waits for what waits at the broker.
 	checkWithin = 3 * time.Second
 )
 
 type checkInput struct {
-	ID     string `json:"id,omitempty" jsonschema:"read on in this message (m-…)"`
+	ID     string `json:"id,omitempty" jsonschema:"read on in this message, m-…"`
 	Offset int    `json:"offset,omitempty" jsonschema:"with id: from which byte"`
 }
 
-type checkOutput struct {
-	Messages []messageEntry `json:"messages"`
-	More     bool           `json:"more,omitempty" jsonschema:"call again for the rest"`
-}
-
-// messageEntry is one message of a result. Text is framed: a client that shows
-// only the structured result shows the frame with it.
-type messageEntry struct {
-	ID      string `json:"id"`
-	From    string `json:"from"`
-	ReplyTo string `json:"reply_to,omitempty"`
-	Text    string `json:"text"`
-}
-
-func (s *server) checkMessages(ctx context.Context, _ *mcp.CallToolRequest, in checkInput) (*mcp.CallToolResult, checkOutput, error) {
+func (s *server) checkMessages(ctx context.Context, _ *mcp.CallToolRequest, in checkInput) (*mcp.CallToolResult, any, error) {
 	peers, set, err := s.open(ctx)
 	if err != nil {
-		return nil, checkOutput{}, err
+		return nil, nil, err
 	}
 	if in.ID != "" {
 		return s.readOn(ctx, set, in)
 	}
 	s.answered()
 	s.drained(ctx, checkWithin)
-	out := checkOutput{Messages: []messageEntry{}}
-	var texts []string
-	left := resultBytes
+	c := &check{left: resultBytes}
 	for _, p := range peers {
-		if out.More {
+		if c.more {
 			break
 		}
-		inbox, err := p.Take(ctx, peer.TakeOptions{Max: resultMessages - len(out.Messages), Asked: true})
-		if err != nil {
-			return nil, checkOutput{}, err
+		if err := s.checkOne(ctx, p, c); err != nil {
+			return nil, nil, err
 		}
-		shown := inbox.Messages
-		for i, m := range inbox.Messages {
-			size := min(len(m.Body), pageBytes)
-			if size > left && len(texts) > 0 {
-				shown = inbox.Messages[:i]
-				if err := p.Release(ctx, inbox.Messages[i:]...); err != nil {
-					return nil, checkOutput{}, err
-				}
-				out.More = true
-				break
+	}
+	if len(c.texts) == 0 {
+		return plainResult("no messages" + s.offline(peers)), nil, nil
+	}
+	if c.more {
+		c.texts = append(c.texts, "More may wait: call check_messages again.")
+	}
+	return plainResult(strings.Join(c.texts, "\n\n")), nil, nil
+}
+
+// check is a result of check_messages in the making.
+type check struct {
+	texts    []string
+	messages int
+	left     int // bytes
+	more     bool
+}
+
+// checkOne adds what waits in one mesh.
+func (s *server) checkOne(ctx context.Context, p *peer.Peer, c *check) error {
+	inbox, err := p.Take(ctx, peer.TakeOptions{Max: resultMessages - c.messages, Asked: true, Rate: senderRate})
+	if err != nil {
+		return err
+	}
+	shown := inbox.Messages
+	for i, m := range inbox.Messages {
+		size := min(len(m.Body), pageBytes)
+		if size > c.left && c.messages > 0 {
+			shown = inbox.Messages[:i]
+			if err := p.Release(ctx, inbox.Messages[i:]...); err != nil {
+				return err
 			}
-			left -= size
-			entry := describe(m)
-			entry.Text = framed(m, 0)
-			out.Messages = append(out.Messages, entry)
-			texts = append(texts, entry.Text)
+			c.more = true
+			break
 		}
-		s.hand(p, shown)
-		out.More = out.More || inbox.More || len(out.Messages) == resultMessages
+		c.left -= size
+		c.messages++
+		c.texts = append(c.texts, s.framed(ctx, p, m))
 	}
-	if len(texts) == 0 {
-		return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: "no messages" + s.offline(peers)}}}, out, nil
+	s.hand(p, shown)
+	c.more = c.more || inbox.More
+	for _, f := range inbox.Floods {
+		c.texts = append(c.texts, fmt.Sprintf("%s: %s, newest %s of %s; %d a minute are shown: call again later.",
+			f.Address, count(f.Count, "more message", "more messages"), f.NewestShort, f.Newest.Format(clock), senderRate))
 	}
-	if out.More {
-		texts = append(texts, "More may wait: call check_messages again.")
+	return nil
+}
+
+// plainResult is a result of text and nothing else.
+func plainResult(text string) *mcp.CallToolResult {
+	return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: text}}}
+}
+
+// framed is a message with the turns of its thread before it, in short.
+func (s *server) framed(ctx context.Context, p *peer.Peer, m peer.Message) string {
+	before, err := p.Before(ctx, m, earlierTurns)
+	if err != nil && !errors.Is(err, peer.ErrNoSuchMessage) {
+		s.options.Logger.Warn("the thread of a message", "error", err)
 	}
-	return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: strings.Join(texts, "\n\n")}}}, out, nil
+	return framed(m, 0, before...)
 }
 
 // offline says which meshes cannot be reached, since "no messages" would
@@ -109,25 +130,15 @@ func (s *server) offline(peers []*peer.Peer) string {
 }
 
 // readOn returns a later part of a message that was shown before.
-func (s *server) readOn(ctx context.Context, set *peer.Set, in checkInput) (*mcp.CallToolResult, checkOutput, error) {
-	_, m, err := find(ctx, set, in.ID)
+func (s *server) readOn(ctx context.Context, set *peer.Set, in checkInput) (*mcp.CallToolResult, any, error) {
+	_, m, err := s.find(ctx, set, in.ID)
 	if err != nil {
-		return nil, checkOutput{}, err
+		return nil, nil, err
 	}
 	if in.Offset < 0 || in.Offset >= len(m.Body) {
-		return nil, checkOutput{}, fmt.Errorf("offset: %s has %d bytes", m.Short, len(m.Body))
+		return nil, nil, fmt.Errorf("offset: %s has %d bytes", m.Short, len(m.Body))
 	}
-	entry := describe(m)
-	entry.Text = framed(m, in.Offset)
-	return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: entry.Text}}}, checkOutput{Messages: []messageEntry{entry}}, nil
-}
-
-func describe(m peer.Message) messageEntry {
-	e := messageEntry{ID: m.Short, From: m.From.Address}
-	if !m.ReplyTo.IsZero() {
-		e.ReplyTo = m.ReplyTo.String()
-	}
-	return e
+	return plainResult(framed(m, in.Offset)), nil, nil
 }
 
 // kindWord is how a kind is called in front of an agent.
@@ -140,8 +151,9 @@ func kindWord(k peer.Kind) string {
 
 // framed returns one message as a tool result shows it: a header of ours with
 // the sender that the chain proves, then the peer's words from byte offset on,
-// each line behind a bar.
-func framed(m peer.Message, offset int) string {
+// each line behind a bar. Turns of the thread before it stand there in short, each on
+// a line behind a bar too.
+func framed(m peer.Message, offset int, before ...peer.Turn) string {
 	trust := "member"
 	switch {
 	case m.From.Self:
@@ -163,9 +175,13 @@ func framed(m peer.Message, offset int) string {
 	if m.Early {
 		b.WriteString("\n(dated ahead of this machine's clock: one of the two clocks is wrong)")
 	}
+	writeEarlier(&b, before)
 	end := page(m.Body, offset)
 	if offset > 0 {
 		fmt.Fprintf(&b, "\n(from byte %d)", offset)
+	}
+	if m.Body == "" {
+		return b.String() // a decline without a word
 	}
 	b.WriteByte('\n')
 	b.WriteString(quoted(m.Body[start(m.Body, offset):end]))
@@ -173,6 +189,22 @@ func framed(m peer.Message, offset int) string {
 		fmt.Fprintf(&b, "\n(%d bytes more: check_messages with id %s, offset %d)", len(m.Body)-end, m.Short, end)
 	}
 	return b.String()
+}
+
+// writeEarlier writes what was said before in a thread.
+func writeEarlier(b *strings.Builder, before []peer.Turn) {
+	if len(before) == 0 {
+		return
+	}
+	b.WriteString("\n(earlier in this thread:")
+	for _, t := range before {
+		who := t.From.Address
+		if t.Outgoing {
+			who = "you to " + t.With
+		}
+		fmt.Fprintf(b, "\n%s%s %s %s", bar, who, t.Short, oneLine(t.Body, earlierRunes))
+	}
+	b.WriteString("\nnow:)")
 }
 
 // start moves offset back to the beginning of a character.

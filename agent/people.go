@@ -20,29 +20,13 @@ type peersInput struct {
 	Mesh string `json:"mesh,omitempty" jsonschema:"only this mesh"`
 }
 
-type peersOutput struct {
-	Peers []peerEntry `json:"peers"`
-	Note  string      `json:"note,omitempty"`
-}
-
-type peerEntry struct {
-	Address  string   `json:"address"`
-	Mesh     string   `json:"mesh"`
-	Online   bool     `json:"online"`
-	Since    string   `json:"since,omitempty"`
-	Status   string   `json:"status,omitempty"`
-	Summary  string   `json:"summary,omitempty" jsonschema:"the peer's own words"`
-	Sessions []string `json:"sessions,omitempty"`
-	You      bool     `json:"you,omitempty"`
-}
-
-func (s *server) listPeers(ctx context.Context, _ *mcp.CallToolRequest, in peersInput) (*mcp.CallToolResult, peersOutput, error) {
+func (s *server) listPeers(ctx context.Context, _ *mcp.CallToolRequest, in peersInput) (*mcp.CallToolResult, any, error) {
 	peers, _, err := s.open(ctx)
 	if err != nil {
-		return nil, peersOutput{}, err
+		return nil, nil, err
 	}
-	out := peersOutput{Peers: []peerEntry{}}
 	var b strings.Builder
+	note := ""
 	found := false
 	for _, p := range peers {
 		if in.Mesh != "" && !strings.EqualFold(in.Mesh, p.Self().MeshName) {
@@ -52,35 +36,25 @@ func (s *server) listPeers(ctx context.Context, _ *mcp.CallToolRequest, in peers
 		people, err := p.Peers(ctx)
 		var away *peer.NotReachableError
 		if errors.As(err, &away) {
-			out.Note = strings.TrimSpace(out.Note + " " + away.Error() + ": this is the roster without presence.")
+			note += away.Error() + ": this is the roster without presence.\n"
 			err = nil
 		}
 		if err != nil {
-			return nil, peersOutput{}, err
+			return nil, nil, err
 		}
 		fmt.Fprintf(&b, "%s (you are %s)\n", people.MeshName, p.Self().Address)
 		for _, m := range people.Members {
-			out.Peers = append(out.Peers, list(&b, people.MeshName, m))
+			list(&b, m)
 		}
 	}
 	if !found {
-		return nil, peersOutput{}, fmt.Errorf("no mesh %s here", oneLine(in.Mesh, 40))
+		return nil, nil, fmt.Errorf("no mesh %s here", oneLine(in.Mesh, 40))
 	}
-	if out.Note != "" {
-		b.WriteString(out.Note)
-	}
-	return s.text(ctx, strings.TrimRight(b.String(), "\n")), out, nil
+	return s.text(ctx, strings.TrimRight(b.String()+note, "\n")), nil, nil
 }
 
-// list writes the lines of one member, and returns its entry.
-func list(b *strings.Builder, mesh string, m peer.Member) peerEntry {
-	e := peerEntry{Address: m.Address, Mesh: mesh, Online: m.Online, You: m.You}
-	if !m.Since.IsZero() {
-		e.Since = m.Since.Format(clock)
-	}
-	if m.Summary != "" {
-		e.Summary = oneLine(m.Summary, summaryRunes)
-	}
+// list writes the lines of one member.
+func list(b *strings.Builder, m peer.Member) {
 	fmt.Fprintf(b, "- %s", m.Address)
 	if m.Display != "" {
 		fmt.Fprintf(b, " %s", oneLine(m.Display, displayRunes))
@@ -90,25 +64,20 @@ func list(b *strings.Builder, mesh string, m peer.Member) peerEntry {
 		b.WriteString(" (you)")
 	case m.Online:
 		b.WriteString(" online")
-	case e.Since != "":
-		fmt.Fprintf(b, " away since %s", e.Since)
+	case !m.Since.IsZero():
+		fmt.Fprintf(b, " away since %s", m.Since.Format(clock))
 	default:
 		b.WriteString(" away")
 	}
-	if e.Summary != "" {
-		fmt.Fprintf(b, " says %s", e.Summary)
+	if m.Summary != "" {
+		fmt.Fprintf(b, " says %s", oneLine(m.Summary, summaryRunes))
 	}
 	b.WriteByte('\n')
 	for _, session := range m.Sessions {
-		e.Sessions = append(e.Sessions, session.Address)
-		if e.Status == "" || session.Status == peer.Idle {
-			e.Status = string(session.Status)
-		}
 		fmt.Fprintf(b, "  %s %s", session.Address, session.Status)
 		if session.Summary != "" {
 			fmt.Fprintf(b, " says %s", oneLine(session.Summary, summaryRunes))
 		}
 		b.WriteByte('\n')
 	}
-	return e
 }

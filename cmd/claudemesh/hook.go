@@ -33,6 +33,14 @@ func (a *app) hookCommand() *cobra.Command {
 			return err
 		},
 	})
+	c.AddCommand(&cobra.Command{
+		Use:   "monitor",
+		Short: "Stay beside a session and say on a line of its own when messages came",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return agent.Monitor(cmd.Context(), agent.HookOptions{Dir: a.dir, Out: a.ui.out})
+		},
+	})
 	return c
 }
 
