@@ -108,11 +108,8 @@ func Monitor(ctx context.Context, o HookOptions) error {
 	defer cancel()
 	for await(ctx, path) {
 		a, err := ask(ctx, path, request{Op: opWait})
-		if err != nil {
-			return nil // the MCP process of this session has ended
-		}
-		if a.Bell == "" {
-			continue // another waiter took the place
+		if err != nil || a.Bell == "" {
+			return nil // the session's MCP process ended, or another took the place
 		}
 		if _, err := fmt.Fprintln(o.Out, a.Bell); err != nil {
 			return err
