@@ -50,16 +50,22 @@ are the broker's word; "seen" is the recipient's own, sealed receipt.`,
 // queued 14:05:10 · delivered 15:31:02 to carol@mac · seen 15:31:40 (their receipt).
 func traceLine(r peer.Recipient, several bool, now time.Time) string {
 	var steps []string
+	device, _, _ := strings.Cut(r.Address, "/")
+	named := false // the device: by the first who speaks of it, broker or recipient
 	for _, s := range r.Steps {
 		text := string(s.State) + " " + clockSecond(unixMilli(s.Time), now)
 		switch s.State {
 		case peer.Pending:
 			text = "written " + clockSecond(unixMilli(s.Time), now)
 		case peer.Delivered:
-			device, _, _ := strings.Cut(r.Address, "/")
 			text += " to " + device
+			named = true
 		case peer.Seen, peer.Held:
+			if !named {
+				text += " by " + device
+			}
 			text += " (their receipt)"
+			named = true
 		case peer.Refused:
 			text += ": " + wire.Why(s.Why).Info().Sentence
 		}
