@@ -53,13 +53,16 @@ func OpenAll(ctx context.Context, o Options) (*Set, error) {
 func (s *Set) watch() {
 	tick := time.NewTicker(followEvery)
 	defer tick.Stop()
+	said := "" // what went wrong last, said once
 	for {
 		select {
 		case <-tick.C:
-			if !s.home.Changed() {
-				continue
-			}
-			if err := s.follow(s.ctx); err != nil && s.ctx.Err() == nil {
+			err := s.follow(s.ctx)
+			switch {
+			case err == nil:
+				said = ""
+			case s.ctx.Err() == nil && err.Error() != said:
+				said = err.Error()
 				s.home.log.Warn("following the config", "err", err)
 			}
 		case <-s.ctx.Done():
@@ -68,8 +71,9 @@ func (s *Set) watch() {
 	}
 }
 
-// follow opens the meshes that came and closes those that went. One that cannot be
-// opened does not keep the others away.
+// follow opens the meshes that came and closes those that went: it costs one look at
+// the file where there are none. One that cannot be opened does not keep the others
+// away.
 func (s *Set) follow(ctx context.Context) error {
 	config, err := s.home.Config()
 	if err != nil {
@@ -87,6 +91,7 @@ func (s *Set) follow(ctx context.Context) error {
 			there[m.ID] = m
 		}
 	}
+	before := slices.Clone(s.order)
 	for id, p := range s.peers {
 		m := there[id]
 		if m == nil || m.PeerKey.Public() != p.self || m.Alias != p.alias {
@@ -108,8 +113,10 @@ func (s *Set) follow(ctx context.Context) error {
 		s.peers[id] = p
 	}
 	s.sortLocked(config)
-	close(s.changed)
-	s.changed = make(chan struct{})
+	if !slices.Equal(before, s.order) {
+		close(s.changed)
+		s.changed = make(chan struct{})
+	}
 	return failed
 }
 
