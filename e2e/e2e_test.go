@@ -214,17 +214,6 @@ func (pr *process) kill() {
 	<-pr.done
 }
 
-// stop ends the process as Ctrl-C does and waits for it.
-func (pr *process) stop() {
-	pr.t.Helper()
-	pr.cmd.Process.Signal(syscall.SIGINT) //nolint:errcheck // it may have ended
-	select {
-	case <-pr.done:
-	case <-time.After(patience):
-		pr.t.Fatalf("%s did not end after SIGINT:\n%s", pr.cmd, pr.output())
-	}
-}
-
 // up starts `claudemesh up` and returns it with its address (host:port).
 func (p *person) up(args ...string) (*process, string) {
 	p.t.Helper()
@@ -239,27 +228,4 @@ func (p *person) invite(args ...string) string {
 	p.t.Helper()
 	r := p.do(append([]string{"invite", "--json"}, args...)...)
 	return decode[struct{ Link string }](p.t, r.out).Link
-}
-
-// inbox takes all that waits.
-func (p *person) inbox(args ...string) []letter {
-	p.t.Helper()
-	r := p.do(append([]string{"inbox", "--json"}, args...)...)
-	return decode[[]letter](p.t, r.out)
-}
-
-// letter is an element of `inbox --json`.
-type letter struct {
-	ID     string `json:"id"`
-	Mesh   string `json:"mesh"`
-	From   string `json:"from"`
-	Body   string `json:"body"`
-	SentAt string `json:"sent_at"`
-	Kind   string `json:"kind"`
-}
-
-// status is the object of `send --json`.
-type status struct {
-	ID    string `json:"id"`
-	State string `json:"state"`
 }
