@@ -215,6 +215,9 @@ func dialText(f peer.Facts) string {
 		if reason == "" && dial.Err != nil {
 			reason = dial.Err.Error()
 		}
+		if strings.HasPrefix(dial.URL, "unix:") {
+			return "the broker of this machine: " + reason
+		}
 		if _, err := netip.ParseAddr(hostOf(dial.URL)); err != nil && dial.Resolves {
 			reason = "name resolves, " + reason
 		}
