@@ -122,6 +122,9 @@ func (p *Peer) sealReceipt(ctx context.Context, t int64, places []int64, rows ma
 		m.Receipts = append(m.Receipts, seal.Receipt{ID: r.ID, Hash: r.Hash, State: seal.State(r.State.String()), Why: string(r.Why)})
 		m.Expires = max(m.Expires, r.Expires)
 	}
+	// A message dated ahead by a clock that is wrong may outlive what a receipt
+	// made now can.
+	m.Expires = min(m.Expires, t+seal.MaxLife)
 	var err error
 	if m.ID, err = keys.NewMessageID(t, rand.Reader); err != nil {
 		return err
