@@ -49,10 +49,11 @@ type Broker struct {
 	oldAt       int64           // when claims and outcomes are swept
 	retryAt     int64           // when what failed is fetched again; 0: nothing did
 	retry       []*Fetch
-	groups      []*group // with something out that was not claimed
-	groupsAt    int64    // when the first of them is due
-	freed       []*group // whose devices may be handed something now
-	asks        int      // messages that the store is asked for
+	groups      []*group     // with something out that was not claimed
+	groupsAt    int64        // when the first of them is due
+	wake        []*peerState // devices that others stood back for
+	freed       []*group     // whose devices may be handed something now
+	asks        int          // messages that the store is asked for
 	draining    bool
 }
 
@@ -132,6 +133,7 @@ func NewBroker(now int64, o BrokerOptions) *Broker {
 // Effects returns what is to be done since the last call. The slice is good
 // until the next call.
 func (b *Broker) Effects() []Effect {
+	b.kickFreed()
 	out := b.effects
 	clear(b.spare)
 	b.effects, b.spare = b.spare[:0], out

@@ -110,8 +110,11 @@ func (b *Broker) takerOne(q *queue, it *item) *connState {
 		if g.current != p && g.current != nil && g.out > 0 {
 			return nil
 		}
-		if g.current != p && b.anotherFirst(it) {
+		if d := b.anotherFirst(it); g.current != p && d != nil {
 			q.deferred = true
+			if d.queues[it.lane].from == noNumber {
+				b.wake = append(b.wake, d) // it does not look by itself
+			}
 			return nil
 		}
 		if g.current != p {
@@ -135,21 +138,21 @@ func (b *Broker) takerOne(q *queue, it *item) *connState {
 	return c
 }
 
-// anotherFirst tells whether a device that comes before this one may have the
-// message, or something of the same sender before it.
-func (b *Broker) anotherFirst(it *item) bool {
+// anotherFirst gives a device that comes before this one and may have the
+// message, or something of the same sender before it; nil for none.
+func (b *Broker) anotherFirst(it *item) *peerState {
 	for _, d := range it.to.user.devices {
 		if d == it.to || !prefers(d, it.to) || !d.taking() {
 			continue
 		}
 		if d.queues[it.lane].from != noNumber {
-			return true // it looks through what the store has
+			return d // it looks through what the store has
 		}
 		if o := it.m.find(d); o != nil && (o.place == placeWaiting || o.place == placeStored) {
-			return true
+			return d
 		}
 	}
-	return false
+	return nil
 }
 
 // uncount takes an item out of what is out and not claimed.
@@ -168,9 +171,16 @@ func (b *Broker) uncount(it *item) {
 	}
 }
 
-// kickFreed lets the devices of groups that were freed be handed what waited.
+// kickFreed lets the devices of groups that were freed, and those that others
+// stood back for, be handed what waits.
 func (b *Broker) kickFreed() {
-	for len(b.freed) > 0 {
+	for len(b.freed)+len(b.wake) > 0 {
+		if len(b.freed) == 0 {
+			d := b.wake[0]
+			b.wake = b.wake[1:]
+			b.rescan(d)
+			continue
+		}
 		g := b.freed[0]
 		b.freed = b.freed[1:]
 		if g.out == 0 {
@@ -179,7 +189,7 @@ func (b *Broker) kickFreed() {
 			b.rescan(g.current)
 		}
 	}
-	b.freed = b.freed[:0]
+	b.freed, b.wake = b.freed[:0], b.wake[:0]
 }
 
 // kick lets all devices of a user look again for what they can be handed.

@@ -153,7 +153,6 @@ func (b *Broker) Committed(now int64, seq uint64, claims []ClaimResult) {
 			b.saved(s.item)
 		} // else it was given up meanwhile, and dropped
 	}
-	b.kickFreed()
 }
 
 // saved is an item that the store has.

@@ -124,7 +124,6 @@ func (b *Broker) disconnect(c *connState) {
 		b.letGo(&p.queues[lane])
 	}
 	b.pumpPeer(p)
-	b.kickFreed()
 	if p.user != nil {
 		b.kick(p.user)
 	}

@@ -92,7 +92,6 @@ func (b *Broker) fetchedExpired(f *Fetch, rows []*Row, more bool) {
 		f.Time = b.now
 		b.nextPage(f)
 	}
-	b.kickFreed()
 }
 
 // inMemory gives the item of a row that is in memory, or nil.

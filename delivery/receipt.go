@@ -30,7 +30,6 @@ func (b *Broker) Receipt(now int64, c Conn, verdict wire.Verdict, why wire.Why, 
 			b.refused(it, why)
 		}
 	}
-	b.kickFreed()
 	b.pumpPeer(s.peer)
 }
 

@@ -287,8 +287,13 @@ func (b *simBroker) receive(l *link, f frame) {
 		}
 		b.machine.Send(w.now, &s)
 	case frameReceipt:
-		if r := f.msg.rec(l.proc.dev); r != nil && r.tookAt == 0 {
-			r.tookAt = w.now
+		if r := f.msg.rec(l.proc.dev); r != nil {
+			if r.tookAt == 0 {
+				r.tookAt = w.now
+			}
+			if f.verdict != wire.VerdictClaim {
+				r.out = 0
+			}
 		}
 		if f.verdict == wire.VerdictRefused {
 			if r := f.msg.rec(l.proc.dev); r != nil && !r.arrived {

@@ -100,6 +100,7 @@ type simRec struct {
 	out      Conn  // the broker has it out there
 	arrived  bool  // durable in the recipient's profile
 	shown    int
+	shownAt  int64
 	seen     bool       // durable in the recipient's profile
 	over     wire.State // refused, expired: it need not be shown any more
 }
