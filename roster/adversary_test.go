@@ -32,7 +32,7 @@ var (
 
 // failedOnce are the seeds of schedules that found something, with what it was.
 var failedOnce = []uint64{
-	74, // a banned owner went back to before its ban, and healed through an owner that it named there
+	3537, // a banned owner went back to before its ban, and healed through an owner that it named there
 }
 
 func TestAdversary(t *testing.T) {
