@@ -26,7 +26,7 @@ import (
 //	go test ./roster -run Adversary -schedules 100000
 //	go test ./roster -run Adversary -seed 4711        # one schedule again, with its story
 var (
-	schedules = flag.Int("schedules", 60, "how many schedules TestAdversary runs")
+	schedules = flag.Int("schedules", 30, "how many schedules TestAdversary runs")
 	oneSeed   = flag.Uint64("seed", 0, "run this schedule only, and tell its story")
 )
 
@@ -63,7 +63,7 @@ func TestAdversary(t *testing.T) {
 		}
 	})
 	t.Logf("%d schedules: %v", *schedules, &total)
-	if *schedules >= 60 {
+	if *schedules >= 30 {
 		total.check(t) // an adversary that does nothing proves nothing
 	}
 }
