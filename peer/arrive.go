@@ -141,7 +141,10 @@ func (p *Peer) judge(tx *profile.Tx, a *arrival, sender string) error {
 		judged.KnownCopy = err == nil && there.Copy
 	}
 	judged.Ended = a.line.life.Err() != nil
-	if judged.Policy, err = policyOf(tx, sender); err != nil {
+	if judged.Policy, err = policyOf(tx, sender); err == nil && a.opened {
+		judged.Policy, err = p.policyFor(tx, sender, &a.message)
+	}
+	if err != nil {
 		return err
 	}
 	t := now()

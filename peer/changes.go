@@ -177,11 +177,11 @@ func (p *Peer) settleReopened(tx *profile.Tx, r *reopened) error {
 		return nil
 	}
 	member, _ := view.Member(row.From)
-	policy, err := policyOf(tx, member.Address())
+	m := &r.message
+	policy, err := p.policyFor(tx, member.Address(), m)
 	if err != nil {
 		return err
 	}
-	m := &r.message
 	judged := delivery.Judge(now(), delivery.Arrival{Opened: true, Sent: m.Time, Expires: m.Expires, Copy: row.Copy, Policy: policy})
 	if judged.Do == delivery.RefuseIt {
 		return p.refuseRow(tx, row.Place, judged.Why)

@@ -8,8 +8,8 @@ import (
 	"github.com/claudemesh/claudemesh-go/signed"
 )
 
-// SetPolicy decides about a sender, before there is a command for it.
-func (p *Peer) SetPolicy(ctx context.Context, who string, policy delivery.Policy) error {
+// Decide decides about a sender, also what there is no command for.
+func (p *Peer) Decide(ctx context.Context, who string, policy delivery.Policy) error {
 	return p.home.state.Update(ctx, p.mesh, func(tx *profile.Tx) error {
 		t, err := tx.Trust(who)
 		if err != nil {

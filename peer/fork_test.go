@@ -174,7 +174,7 @@ func TestPolicy(t *testing.T) {
 			{"bob", delivery.PolicyRefuse, peer.Refused, "policy"},
 			{"bob@desk", delivery.PolicyMute, peer.Refused, "muted"},
 		} {
-			if err := alice.SetPolicy(t.Context(), c.who, c.policy); err != nil {
+			if err := alice.Decide(t.Context(), c.who, c.policy); err != nil {
 				t.Fatal(err)
 			}
 			sent := send(t, bob, "alice", "hi", peer.SendOptions{SeenWait: 3 * time.Second})

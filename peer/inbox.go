@@ -18,6 +18,9 @@ import (
 type TakeOptions struct {
 	// Max is the number of messages at most. 0: all.
 	Max int
+	// Rate is how many messages of one sender are taken within a minute by this
+	// session, at most; the others stay, see [Inbox.Floods]. 0: all.
+	Rate int
 	// Asked: the agent or the user asks: also low, and whatever the session's
 	// status is. Else what may be shown unasked: now and next while idle, now
 	// while working, nothing while not to be disturbed.
@@ -38,6 +41,8 @@ type Inbox struct {
 	Held int
 	// More: Max was reached.
 	More bool
+	// Floods are the senders of whom more waits than Rate allows now.
+	Floods []Flood
 }
 
 // Elsewhere is what waits for another session of this peer.
@@ -125,7 +130,7 @@ func (p *Peer) Peek(ctx context.Context, o TakeOptions) (Inbox, error) {
 // Release when they were not. Of messages that any one of several devices may
 // show, the claim is granted before they are returned.
 func (p *Peer) Take(ctx context.Context, o TakeOptions) (Inbox, error) {
-	show, plan, err := p.takeRows(ctx, p.want(o))
+	show, plan, floods, err := p.takeRows(ctx, o)
 	if err != nil {
 		return Inbox{}, err
 	}
@@ -134,9 +139,15 @@ func (p *Peer) Take(ctx context.Context, o TakeOptions) (Inbox, error) {
 	}
 	p.lookSoon()
 	in, err := p.inboxOf(ctx, show, plan, o)
+	if err != nil {
+		return Inbox{}, err
+	}
+	t := now()
 	for i := range in.Messages {
 		p.noteShown(&in.Messages[i])
+		p.rates.add(t, in.Messages[i].From.Key)
 	}
+	in.Floods, err = p.nameFloods(ctx, floods)
 	return in, err
 }
 
@@ -358,7 +369,7 @@ func (p *Peer) named(ctx context.Context, name string, want func(profile.Named) 
 type Counts struct {
 	Online  int // peers of others connected (the broker's word)
 	Waiting int // messages that this session could show now
-	Rings   int // those of them that are worth a bell: no notices
+	Rings   int // those of them that are worth a bell: no notices, none beyond its sender's rate
 	Asks    int // questions among them
 	Later   int // messages that wait until it is idle, or asks
 	Unsent  int // in the outbox
@@ -381,9 +392,9 @@ func (p *Peer) Counts(ctx context.Context) (Counts, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c.Online = p.onlineLocked()
-	for _, kind := range p.arrivals.shown {
+	for place, kind := range p.arrivals.shown {
 		c.Waiting++
-		if kind != Notice {
+		if kind != Notice && !p.arrivals.over[place] {
 			c.Rings++
 		}
 		if kind == Ask {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -211,16 +209,7 @@ func TestTheGuardIsInTheConfig(t *testing.T) {
 			config string
 			depth  int // of the deepest that goes out
 		}{{`{"depth": 3}`, 3}, {`"off"`, 100}, {`{"depth": -1, "pair": 5}`, 100}} {
-			path := filepath.Join(machine.Profile, "config.json")
-			raw, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			text, _, _ := strings.Cut(string(raw), `,"loop_guard"`)
-			text = strings.TrimSuffix(strings.TrimSpace(text), "}") + `,"loop_guard": ` + c.config + "}"
-			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			setConfig(t, machine, `"loop_guard": `+c.config)
 			alice := machine.Live("a")
 			for _, depth := range []int{c.depth, c.depth + 1} {
 				_, err := alice.Send(t.Context(), "bob", "x", peer.SendOptions{Depth: depth})

@@ -21,8 +21,8 @@ import (
 // Peer is one session of one device of one user in one mesh. Make it by [Open].
 //
 // Locks, in the order in which they are taken: ledgerMu, mu; the locks of feeds,
-// lines, pairs, the desk, the loop guard, askers and the control socket are leaves. mu is never held during
-// I/O. ledgerMu is held while state.db is written, so what is called after a commit
+// lines, pairs, the desk, the loop guard, askers, rates and the control socket are
+// leaves. mu is never held during I/O. ledgerMu is held while state.db is written, so what is called after a commit
 // must not take it.
 type Peer struct {
 	home     *home
@@ -48,6 +48,7 @@ type Peer struct {
 	desk   desk
 	loop   loopGuard
 	asks   askings
+	rates  rates
 
 	view atomic.Pointer[roster.View] // of ledger
 

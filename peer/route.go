@@ -30,6 +30,7 @@ type arrivals struct {
 	next   int64          // when to look at the latest, Unix ms; 0: no time is known
 	routed int64          // places up to this one were told to whom they are for
 	shown  map[int64]Kind // what this session could show at the last look, by place
+	over   map[int64]bool // those of them that are beyond their senders' rate
 	plan   delivery.Plan
 }
 
@@ -93,6 +94,7 @@ func (p *Peer) lookInbox(t int64) error {
 		left  bool // something was left half done by a process that ended
 
 		answers map[int64]*asking // that somebody waits for
+		over    map[int64]bool    // beyond their senders' rate
 	)
 	err := p.home.state.View(p.ctx, p.mesh, func(tx *profile.Tx) error {
 		v, err := tx.InboxView(inboxPage)
@@ -110,6 +112,7 @@ func (p *Peer) lookInbox(t int64) error {
 			}
 			shown[s.Place] = kind
 		}
+		over = p.rates.over(t, plan.Show, rowsByPlace(v.Rows))
 		if answers, err = p.answersAmong(tx, v.Rows); err != nil {
 			return err
 		}
@@ -134,7 +137,7 @@ func (p *Peer) lookInbox(t int64) error {
 	if err != nil {
 		return err
 	}
-	p.keepLook(plan, shown, last, known)
+	p.keepLook(plan, shown, over, last, known)
 	handAnswers(answers)
 	for _, s := range pokes {
 		p.pokeSession(s, pokeInbox)
@@ -214,7 +217,7 @@ func (p *Peer) sayReceived() {
 }
 
 // keepLook notes what a look found, and tells the program where there is more.
-func (p *Peer) keepLook(plan delivery.Plan, shown map[int64]Kind, last int64, before map[int64]Kind) {
+func (p *Peer) keepLook(plan delivery.Plan, shown map[int64]Kind, over map[int64]bool, last int64, before map[int64]Kind) {
 	more := false
 	for place := range shown {
 		if _, known := before[place]; !known {
@@ -222,6 +225,12 @@ func (p *Peer) keepLook(plan delivery.Plan, shown map[int64]Kind, last int64, be
 		}
 	}
 	p.mu.Lock()
+	for place := range p.arrivals.over {
+		if _, there := shown[place]; there && !over[place] {
+			more = true // its turn has come
+		}
+	}
+	p.arrivals.over = over
 	p.arrivals.plan, p.arrivals.shown, p.arrivals.routed, p.arrivals.next = plan, shown, last, plan.Next
 	p.changedLocked()
 	p.mu.Unlock()

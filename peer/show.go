@@ -28,7 +28,11 @@ type showing struct {
 
 // takeRows plans what to show and marks it as being shown, in one transaction. Rows
 // that cannot be shown any more are dropped on the way.
-func (p *Peer) takeRows(ctx context.Context, w delivery.Want) (show []*showing, plan delivery.Plan, err error) {
+func (p *Peer) takeRows(ctx context.Context, o TakeOptions) (show []*showing, plan delivery.Plan, floods []Flood, err error) {
+	w := p.want(o)
+	if o.Rate > 0 {
+		w.Max = 0 // counted after what is beyond the rate
+	}
 	err = p.home.state.Update(ctx, p.mesh, func(tx *profile.Tx) error {
 		show = nil
 		v, err := tx.InboxView(inboxPage)
@@ -36,6 +40,7 @@ func (p *Peer) takeRows(ctx context.Context, w delivery.Want) (show []*showing, 
 			return err
 		}
 		plan = delivery.PlanShow(now(), v, w)
+		plan.Show, floods = p.rates.limit(now(), plan.Show, v.Rows, o.Rate, o.Max)
 		if err := settlePlan(tx, &plan); err != nil {
 			return err
 		}
@@ -54,7 +59,7 @@ func (p *Peer) takeRows(ctx context.Context, w delivery.Want) (show []*showing, 
 		}
 		return nil
 	})
-	return show, plan, err
+	return show, plan, floods, err
 }
 
 // takeRow marks one row as being shown here; nil where it is not to be shown any

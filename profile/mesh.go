@@ -163,3 +163,14 @@ func (tx *Tx) DropMesh() error {
 	}
 	return nil
 }
+
+// Decided reports whether anything was decided about a user or a device, were it that
+// all is as usual.
+func (tx *Tx) Decided(who string) (bool, error) {
+	var one int
+	err := tx.q.Get("SELECT 1 FROM trust WHERE mesh = ? AND who = ?", []any{tx.mesh, who}, &one)
+	if errors.Is(err, sqlite.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, err
+}
