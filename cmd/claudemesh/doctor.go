@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -174,6 +175,7 @@ func (d *diagnosis) facts(mesh string, f peer.Facts) {
 		d.add("FAIL", mesh, "broker", "%s", dialText(f))
 	}
 	d.roster(mesh, f, connected)
+	d.loop(mesh, f.Loop)
 	for _, w := range f.Warnings {
 		d.add("FAIL", mesh, "warning", "%s", w)
 	}
@@ -199,6 +201,28 @@ func (d *diagnosis) roster(mesh string, f peer.Facts, connected bool) {
 	default:
 		d.add("ok", mesh, "roster", "%s, checked up to entry %d", plural(f.Members, "member"), f.Roster)
 	}
+}
+
+// loop tells what the loop guard allows and what it did.
+func (d *diagnosis) loop(mesh string, f peer.LoopFact) {
+	if f.Depth == 0 && f.Pair == 0 {
+		d.add("warn", mesh, "loops", "the loop guard is off (loop_guard in the config): agents may answer each other for ever")
+		return
+	}
+	text := fmt.Sprintf("%s without a human in 10 minutes, the longest chain %d (bounds: %s to one peer, chains of %s)",
+		plural(f.Automatic, "message"), f.Deepest, boundText(f.Pair), boundText(f.Depth))
+	if f.Stops > 0 {
+		text += fmt.Sprintf("; stopped %s, last with %s %s", plural(f.Stops, "time"), f.With, clockTime(unixMilli(f.Last), time.Now()))
+	}
+	d.add("ok", mesh, "loops", "%s", text)
+}
+
+// boundText is a bound of the loop guard.
+func boundText(bound int) string {
+	if bound == 0 {
+		return "any number"
+	}
+	return strconv.Itoa(bound)
 }
 
 // dialText says why a broker was not reached, and what may help.

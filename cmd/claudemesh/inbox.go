@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -135,11 +134,7 @@ func (a *app) showMessage(m peer.Message) error {
 	if m.Early {
 		head += "  (its sender's clock is ahead)"
 	}
-	body := strings.TrimRight(plain(m.Body), "\n")
-	if !strings.Contains(body, "\n") {
-		return a.ui.result("%s  \"%s\"", head, body)
-	}
-	return a.ui.result("%s\n  │ %s", head, strings.ReplaceAll(body, "\n", "\n  │ "))
+	return a.showBody(head+"  ", m.Body)
 }
 
 // showRest says what else waits, and where.
@@ -159,7 +154,7 @@ func (a *app) showRest(box peer.Inbox) {
 		a.ui.hint("%d more %s in your session %s%s; take it here: claudemesh inbox --take", e.Count, verb, e.Label, doing)
 	}
 	if box.Held > 0 {
-		a.ui.hint("%s held back by your policy", plural(box.Held, "message"))
+		a.ui.hint("%s held back by your policy: claudemesh policy", plural(box.Held, "message"))
 	}
 	if box.More {
 		a.ui.hint("More wait: claudemesh inbox")

@@ -193,9 +193,9 @@ func cmdTell(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 }
 
-// end NAME [kill|eof|wait|CODE]: ends a command by Ctrl-C and wants it to exit
+// end NAME [kill|eof|wait [CODE]|CODE]: ends a command by Ctrl-C and wants it to exit
 // with 0 or with CODE; or by the end of its standard input; or kills it, as power
-// cuts and users do; or waits for its own end.
+// cuts and users do; or waits for its own end, with 0 or CODE.
 func cmdEnd(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 {
 		ts.Fatalf("usage: end NAME [kill|eof|wait|CODE]")
@@ -210,7 +210,11 @@ func cmdEnd(ts *testscript.TestScript, neg bool, args []string) {
 	switch {
 	case len(args) == 2 && args[1] == "eof":
 		ts.Check(p.stdin.Close())
-	case len(args) == 2 && args[1] == "wait":
+	case args[len(args)-1] == "wait":
+	case len(args) == 3 && args[1] == "wait":
+		var err error
+		want, err = strconv.Atoi(args[2])
+		ts.Check(err)
 	default:
 		if len(args) == 2 {
 			var err error

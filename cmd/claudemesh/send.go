@@ -121,6 +121,7 @@ func (a *app) bodyFrom(args []string) (string, error) {
 
 func (a *app) send(ctx context.Context, to, body string, o peer.SendOptions) error {
 	return a.with(ctx, peer.Replies, func(p *peer.Peer) error {
+		a.human(p)
 		sent, err := p.Send(ctx, to, body, o)
 		var unknown *peer.UnknownNameError
 		if errors.As(err, &unknown) {
@@ -129,23 +130,7 @@ func (a *app) send(ctx context.Context, to, body string, o peer.SendOptions) err
 		if sent.ID.IsZero() {
 			return err
 		}
-		if a.json {
-			if jsonErr := a.ui.json(map[string]string{"id": sent.ID.String(), "state": string(overall(sent.To))}); jsonErr != nil {
-				return jsonErr
-			}
-		}
-		if err != nil {
-			return err
-		}
-		if !a.json {
-			if err := a.showSent(sent, o); err != nil {
-				return err
-			}
-		}
-		if overall(sent.To) == peer.Refused {
-			return errSilent{peer.ClassRefused}
-		}
-		return nil
+		return a.sent(sent, o, err)
 	})
 }
 
