@@ -49,6 +49,8 @@ type Options struct {
 	InboxSocket bool
 	// StartBroker starts the broker of this machine: as in [peer.Options].
 	StartBroker func(context.Context, peer.Key) error
+
+	adjust func(*peer.Options) // tests put their own network in
 }
 
 // server is one MCP session in front of one set of peers.
@@ -168,7 +170,7 @@ func (s *server) peers(ctx context.Context) (*peer.Set, error) {
 	if client == "" {
 		client = "claudemesh-mcp/" + s.options.Version
 	}
-	set, err := peer.OpenAll(ctx, peer.Options{
+	o := peer.Options{
 		Dir:      s.options.Dir,
 		Client:   client,
 		Receives: peer.Live,
@@ -176,7 +178,11 @@ func (s *server) peers(ctx context.Context) (*peer.Set, error) {
 		Logger:   s.options.Logger,
 
 		StartBroker: s.options.StartBroker,
-	})
+	}
+	if s.options.adjust != nil {
+		s.options.adjust(&o)
+	}
+	set, err := peer.OpenAll(ctx, o)
 	if err != nil {
 		return nil, err
 	}
