@@ -214,6 +214,17 @@ func (pr *process) kill() {
 	<-pr.done
 }
 
+// stop ends the process as Ctrl-C does and waits for it.
+func (pr *process) stop() {
+	pr.t.Helper()
+	pr.cmd.Process.Signal(syscall.SIGINT) //nolint:errcheck // it may have ended
+	select {
+	case <-pr.done:
+	case <-time.After(patience):
+		pr.t.Fatalf("%s did not end after SIGINT:\n%s", pr.cmd, pr.output())
+	}
+}
+
 // up starts `claudemesh up` and returns it with its address (host:port).
 func (p *person) up(args ...string) (*process, string) {
 	p.t.Helper()

@@ -2,22 +2,6 @@
 
 package e2e
 
-import (
-	"syscall"
-	"time"
-)
-
-// stop ends the process as Ctrl-C does and waits for it.
-func (pr *process) stop() {
-	pr.t.Helper()
-	pr.cmd.Process.Signal(syscall.SIGINT) //nolint:errcheck // it may have ended
-	select {
-	case <-pr.done:
-	case <-time.After(patience):
-		pr.t.Fatalf("%s did not end after SIGINT:\n%s", pr.cmd, pr.output())
-	}
-}
-
 // inbox takes all that waits.
 func (p *person) inbox(args ...string) []letter {
 	p.t.Helper()

@@ -53,7 +53,7 @@ func TestKeysPrintRedacted(t *testing.T) {
 		outputs = append(outputs, buffer.String())
 		key := pair.Key()[:]
 		for _, output := range outputs {
-			for _, leak := range []string{"167 167", "167,167", "0xa7", `\xa7`, "a7 a7", string(key[:4]), `\ufffd`,
+			for _, leak := range []string{"167 167", "167,167", "0xa7, 0xa7", `\xa7\xa7`, "a7 a7", string(key[:4]), `\ufffd\ufffd\ufffd\ufffd`,
 				hex.EncodeToString(key[:4]), strings.ToUpper(hex.EncodeToString(key[:4])), base64.StdEncoding.EncodeToString(key[:6])} {
 				if strings.Contains(output, leak) {
 					t.Errorf("%s leaks: %s", name, output)
