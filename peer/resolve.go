@@ -225,7 +225,7 @@ func (p *Peer) resolveLabel(ctx context.Context, t *target, label string, device
 func (p *Peer) resolveOwn(ctx context.Context, t *target, label string) error {
 	me, ok := p.members().Member(p.self)
 	if !ok {
-		return p.waitingError()
+		return p.outsideError()
 	}
 	own, err := p.ownSessions(ctx, me)
 	if err != nil {

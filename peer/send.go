@@ -30,6 +30,8 @@ type SendOptions struct {
 	// Depth is how many automatic replies led here, where the caller knows better than
 	// the loop guard, which counts what was shown since the last [Peer.HumanTurn].
 	Depth int
+	// Human: a human wrote this, in a chat system for one. The loop guard lets it pass.
+	Human bool
 	// Via says on whose behalf a gateway writes: "telegram: Ann".
 	Via string
 	// NoWait returns as soon as the message is in the outbox on disk.
@@ -84,9 +86,19 @@ func (p *Peer) readyToSend(ctx context.Context, o SendOptions) error {
 		return err
 	}
 	if !isMember(p.members(), p.self) {
-		return p.waitingError()
+		return p.outsideError()
 	}
 	return nil
+}
+
+// outsideError says why this peer, which is no member, is none: it was revoked (the
+// entry may come before the broker hangs up), or its join still waits for a yes.
+func (p *Peer) outsideError() error {
+	view := p.members()
+	if r, revoked := view.Revoked(p.self); revoked {
+		return p.revokedError(view, p.self, r)
+	}
+	return p.waitingError()
 }
 
 // sendTo sends to a target. failed is why there is no connection, nil if there is.
