@@ -49,7 +49,7 @@ func (a *Answered) Declined() bool { return a.Message.Kind == Decline }
 // answer or the decline of that very peer. TimeoutError: none came in time; it will
 // come as a message, under the question's ID. NotReachableError: the question is kept
 // and goes out later, and its answer comes as a message too. NotAnsweredError: the
-// question was refused, or expired. Else as [Peer.Send].
+// question was refused, or expired. Else as [Peer.Send]. [CM-8.35]
 func (p *Peer) Ask(ctx context.Context, to, body string, o AskOptions) (Answered, error) {
 	began := time.Now()
 	if o.Timeout <= 0 {

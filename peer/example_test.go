@@ -95,7 +95,7 @@ func (g *Gateway) fromChat(ctx context.Context) error {
 		if !found {
 			continue // not for the mesh
 		}
-		_, err = g.Peer.Send(ctx, strings.TrimSpace(to), strings.TrimSpace(text), peer.SendOptions{Via: "chat: " + line.Author})
+		_, err = g.Peer.Send(ctx, strings.TrimSpace(to), strings.TrimSpace(text), peer.SendOptions{Via: "chat: " + line.Author, Human: true})
 		if err != nil {
 			err = g.Chat.Post(ctx, line.Room, err.Error())
 		}

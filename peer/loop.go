@@ -38,8 +38,8 @@ type loopPair struct {
 }
 
 // HumanTurn says that a human has just spoken to this session's agent: what is sent
-// from now on is that human's doing, and the loop guard counts anew. A gateway calls
-// it before it passes a human's words on.
+// from now on is that human's doing, and the loop guard counts anew. For single
+// messages that a human wrote there is [SendOptions.Human].
 func (p *Peer) HumanTurn() {
 	p.loop.mu.Lock()
 	p.loop.human, p.loop.deepest = true, -1
@@ -139,7 +139,12 @@ func exempt(k Kind) bool { return k == Notice || k == Decline }
 
 // guard gives what is sent its depth, and refuses what is past a bound: LoopError.
 // Both sides' users are told, once until a human has spoken.
+// [CM-8.37, CM-8.38]
 func (p *Peer) guard(t *target, o *SendOptions) error {
+	if o.Human {
+		o.Depth = 0
+		return nil
+	}
 	o.Depth = max(o.Depth, p.loop.next())
 	if o.Depth == 0 || exempt(o.Kind) {
 		return nil

@@ -20,7 +20,7 @@ type Turn struct {
 
 // Thread returns the messages of the thread that a message of this profile belongs
 // to, oldest first: those that were shown here or sent from here, as far as the
-// history is kept. id is m-… or a unique tail. ErrNoSuchMessage, AmbiguousError.
+// history is kept. [CM-8.36] id is m-… or a unique tail. ErrNoSuchMessage, AmbiguousError.
 func (p *Peer) Thread(ctx context.Context, id string) ([]Turn, error) {
 	found, err := p.named(ctx, id, func(profile.Named) bool { return true })
 	if err != nil {
