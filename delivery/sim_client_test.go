@@ -20,6 +20,7 @@ type simDevice struct {
 	revoked bool
 	labels  []string
 	policy  []Policy // by sender's index
+	held    []bool   // by sender's index: policy was to hold at first
 
 	// state.db: what is here was committed.
 	outbox   []*OutboxRow

@@ -178,6 +178,7 @@ func newWorld(c simConfig) *world {
 				p = PolicyRefuse
 			}
 			d.policy = append(d.policy, p)
+			d.held = append(d.held, p == PolicyHold)
 		}
 		w.devices = append(w.devices, d)
 	}
