@@ -18,7 +18,7 @@ build: ## build the binary into bin/
 test: npm ## pass all tests that need no root; installs what they need
 	$(GO) test ./...
 
-npm: vectors/generate/node_modules e2e/npm/node_modules
+npm: vectors/generate/node_modules e2e/npm/node_modules e2e/jspeer/node_modules
 
 %/node_modules: %/package-lock.json
 	npm ci --prefix $* --no-audit --no-fund --silent
@@ -57,8 +57,8 @@ cross-all: ## all six targets, static, into dist/
 	done
 
 torture: npm cross-all ## the long forms: 100,000 schedules, 200 kills, long fuzz, all targets (hours)
-	$(GO) test -count=1 -timeout 2h ./delivery -run Simulation -schedules 100000
-	$(GO) test -count=1 -timeout 2h ./roster -run Adversary -schedules 100000
+	$(GO) test -count=1 -timeout 2h ./delivery -run TestSchedules -schedules 100000
+	$(GO) test -count=1 -timeout 2h ./roster -run TestAdversary -schedules 100000
 	$(GO) test -count=1 -run TestBrokerKilledUnderLoad -timeout 2h ./e2e -kills 200
 	$(MAKE) fuzz FUZZTIME=5m
 
