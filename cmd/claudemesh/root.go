@@ -47,9 +47,10 @@ machines, people and programs of different makers. The broker between them sees
 only ciphertext.
 
 Start:  claudemesh demo     see it in ten seconds, nothing is kept
-        claudemesh up       a mesh and its broker on this machine
-        claudemesh join     come in by an invite link
-        claudemesh install  connect Claude Code`,
+        claudemesh install  connect Claude Code: the sessions of this machine see
+                            each other, with no server to run
+        claudemesh up       a mesh and its broker here, for others too
+        claudemesh join     come in by an invite link`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRun: func(*cobra.Command, []string) {
