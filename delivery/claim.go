@@ -138,21 +138,24 @@ func (b *Broker) takerOne(q *queue, it *item) *connState {
 	return c
 }
 
-// anotherFirst gives a device that comes before this one and may have the
-// message, or something of the same sender before it; nil for none.
+// anotherFirst gives the first of the devices that come before this one and may
+// have the message, or something of the same sender before it; nil for none.
 func (b *Broker) anotherFirst(it *item) *peerState {
+	best := it.to
 	for _, d := range it.to.user.devices {
-		if d == it.to || !prefers(d, it.to) || !d.taking() {
+		if !prefers(d, best) || !d.taking() {
 			continue
 		}
-		if d.queues[it.lane].from != noNumber {
-			return d // it looks through what the store has
-		}
-		if o := it.m.find(d); o != nil && (o.place == placeWaiting || o.place == placeStored) {
-			return d
+		o := it.m.find(d)
+		if d.queues[it.lane].from != noNumber || // it looks through what the store has
+			o != nil && (o.place == placeWaiting || o.place == placeStored) {
+			best = d
 		}
 	}
-	return nil
+	if best == it.to {
+		return nil
+	}
+	return best
 }
 
 // uncount takes an item out of what is out and not claimed.
@@ -234,8 +237,8 @@ func (b *Broker) scannedOne(q *queue) {
 		return
 	}
 	b.recount(q.to)
-	if q.to.user == nil {
-		return
+	if q.to.user == nil || q.deferred {
+		return // whom it stood back for lets the others look
 	}
 	for _, d := range q.to.user.devices {
 		if d != q.to && prefers(q.to, d) && d.queues[q.lane].deferred {

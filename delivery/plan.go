@@ -163,7 +163,7 @@ func (p *planner) stream(rows []*InboxRow) {
 	held := uint64(0)                               // numbers above last that are here, and held
 	high := last                                    // highest number that was, or may have been, in front of the user
 	for _, r := range rows {
-		if r.State == InboxShowing && !r.Copy || r.Again {
+		if r.State == InboxShowing || r.Again {
 			high = max(high, r.N)
 		}
 	}
