@@ -300,10 +300,25 @@ func (b *Broker) claim(c *connState, from keys.Public, id keys.MessageID, it *it
 		b.emit(Effect{Kind: EffectGrant, Conn: c.Conn, Peer: from, ID: id, Granted: true})
 		return
 	}
+	if it.disk != diskSaved { // a claim of what the store does not have would outlive it
+		it.claims = append(it.claims, c)
+		return
+	}
 	b.seq++
 	b.saving = append(b.saving, saving{seq: b.seq, item: it, claim: c})
 	b.emit(Effect{Kind: EffectClaim, Seq: b.seq,
 		Claim: &Claim{From: from, ID: id, By: c.peer.key, Expires: it.m.expires}})
+}
+
+// claimSaved goes on with claims that waited until the store has the message.
+func (b *Broker) claimSaved(it *item) {
+	claims := it.claims
+	it.claims = nil
+	for _, c := range claims {
+		if !c.closed {
+			b.claim(c, it.m.from.key, it.m.id, it)
+		}
+	}
 }
 
 // claimed is a claim that was committed, or met an earlier one.

@@ -159,6 +159,7 @@ func (b *Broker) Committed(now int64, seq uint64, claims []ClaimResult) {
 func (b *Broker) saved(it *item) {
 	it.disk = diskSaved
 	b.tellQueued(it)
+	b.claimSaved(it)
 	switch it.place {
 	case placeOut:
 		it.release()

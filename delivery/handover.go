@@ -241,6 +241,7 @@ func (b *Broker) revive(row *Row) *item {
 		if it.disk != diskSaved {
 			it.disk = diskSaved
 			b.tellQueued(it)
+			b.claimSaved(it)
 		}
 		if it.place == placeOut {
 			it.release()

@@ -109,10 +109,11 @@ type item struct {
 	acked   bool // its sender was told; for one: message.acked
 	state   wire.State
 	why     wire.Why
-	epoch   uint64     // of its recipient's connections, when handed over
-	turn    uint64     // one: of its group, when handed over
-	scan    uint64     // one: of its queue, when it was skipped; 0: it was not
-	out     *connState // placeOut
+	epoch   uint64       // of its recipient's connections, when handed over
+	turn    uint64       // one: of its group, when handed over
+	scan    uint64       // one: of its queue, when it was skipped; 0: it was not
+	out     *connState   // placeOut
+	claims  []*connState // one: that claim it, and wait until it is saved
 
 	seq        uint64 // diskSaving: of its EffectSave
 	spill      bool   // memory was full when it came: only the store keeps it

@@ -83,7 +83,7 @@ func (b *Broker) lose(it *item) {
 	if m.one {
 		m.left--
 		if m.left <= 0 && m.winner != nil && !m.acked {
-			b.tell(it, m.winner, wire.StateDelivered, wire.WhyNone)
+			b.tellWinner(it)
 		}
 	} else if !it.acked {
 		it.acked = true
@@ -91,6 +91,16 @@ func (b *Broker) lose(it *item) {
 	}
 	if !m.busy() {
 		b.remember(m)
+	}
+}
+
+// tellWinner tells the sender of a message that a device had claimed before, and
+// whose rows are gone, so that it has it.
+func (b *Broker) tellWinner(it *item) {
+	if w := it.m.winner; w.revoked {
+		b.tell(it, w, wire.StateRefused, wire.WhyRevoked)
+	} else {
+		b.tell(it, w, wire.StateDelivered, wire.WhyNone)
 	}
 }
 
