@@ -63,6 +63,7 @@ out later, with exit code 4.`,
 	}
 	c.Flags().StringVarP(&priority, "priority", "p", "next", "now interrupts, next waits until the session is idle, low until it is asked for")
 	c.Flags().StringVar(&expires, "expires", "", "how long it may wait, at most 30d; default: 7d")
+	c.Flags().DurationVar(&o.SeenWait, "wait", 0, "how long to wait until it is seen, as in 30s; default: one second")
 	c.Flags().BoolVar(&o.AllDevices, "all-devices", false, "to every device of a user instead of any one of them")
 	a.jsonFlag(c)
 	_ = c.RegisterFlagCompletionFunc("priority", cobra.FixedCompletions([]string{"now", "next", "low"}, cobra.ShellCompDirectiveNoFileComp))
