@@ -1,7 +1,6 @@
 package delivery
 
 import (
-	"bytes"
 	"slices"
 
 	"github.com/claudemesh/claudemesh-go/keys"
@@ -510,5 +509,3 @@ func (s *simStore) fetch(f *Fetch) (rows []*Row, outcomes []Outcome, more bool) 
 	}
 	return rows, nil, false
 }
-
-func compareIDs(a, b keys.MessageID) int { return bytes.Compare(a[:], b[:]) }

@@ -22,7 +22,7 @@ type home struct {
 	log   *slog.Logger
 	dial  dialFunc
 	start func(context.Context, Key) error // Options.StartBroker
-	poked *control // nil where no socket could be made
+	poked *control                         // nil where no socket could be made
 
 	mu    sync.Mutex
 	users int // peers and sets that have not let go
