@@ -241,8 +241,15 @@ func (b *Broker) giveUp(c *connState) {
 }
 
 // abandon forgets an item that the disk does not have, unless it is out: then
-// its receipt may come yet.
+// its receipt may come yet. What has to be claimed first is taken back.
 func (b *Broker) abandon(it *item) {
+	if it.place == placeOut && it.m.one {
+		if !slices.Contains(it.claims, it.out) {
+			it.claims = append(it.claims, it.out)
+		}
+		b.comeIn(it)
+		it.place = placeWaiting
+	}
 	if it.place == placeWaiting {
 		b.vanish(it)
 	}
@@ -252,6 +259,11 @@ func (b *Broker) abandon(it *item) {
 func (b *Broker) vanish(it *item) {
 	if it.q != nil {
 		it.q.take(it)
+	}
+	for _, c := range it.claims {
+		if !c.closed {
+			b.emit(Effect{Kind: EffectGrant, Conn: c.Conn, Peer: it.m.from.key, ID: it.m.id})
+		}
 	}
 	b.uncountItem(it)
 	it.place, it.row = placeDone, nil
