@@ -118,7 +118,9 @@ func (a *app) admit(ctx context.Context, p *peer.Peer, r peer.Request, yes bool)
 	if r.Yours {
 		as = "as you"
 	}
-	if !yes {
+	if yes {
+		a.ui.hint("%s wants in %s. Its number: %s.", r.Address, as, r.Number)
+	} else {
 		ok, err := a.ui.confirm(fmt.Sprintf("%s wants in %s. Its number: %s. Same on its screen?", r.Address, as, r.Number))
 		if err != nil {
 			return err
