@@ -254,6 +254,7 @@ func (b *Broker) tickGroups() {
 	}
 	b.groupsAt = noTime
 	kept := b.groups[:0]
+	var turned []*group
 	for _, g := range b.groups {
 		if g.out == 0 {
 			g.listed = false
@@ -263,7 +264,7 @@ func (b *Broker) tickGroups() {
 			g.due = b.now + wire.ClaimWait
 			if g.another() {
 				b.turnTo(g, nil)
-				b.kick(g.user)
+				turned = append(turned, g)
 			}
 		}
 		b.groupsAt = min(b.groupsAt, g.due)
@@ -271,6 +272,9 @@ func (b *Broker) tickGroups() {
 	}
 	clear(b.groups[len(kept):])
 	b.groups = kept
+	for _, g := range turned {
+		b.kick(g.user)
+	}
 }
 
 // another tells whether another device may have something that was not handed

@@ -267,6 +267,7 @@ func (b *Broker) vanish(it *item) {
 	}
 	b.uncountItem(it)
 	it.place, it.row = placeDone, nil
+	it.to.unsure = true // an earlier process may have stored it
 	m := it.m
 	if m.one {
 		m.left--

@@ -128,7 +128,7 @@ func (w *world) acking(e *Effect, outcome bool) {
 	if outcome {
 		return // of an earlier process, perhaps; the stronger word stays
 	}
-	if rec.told > wire.StateQueued && e.State != rec.told && e.Why != wire.WhyExpiry && w.now < min(rec.toldAt, rec.tookAt, rec.sentAt)+wire.RememberedByBroker {
+	if rec.told > wire.StateQueued && e.State != rec.told && e.Why != wire.WhyExpiry && w.limit == 0 && w.now < min(rec.toldAt, rec.tookAt, rec.sentAt)+wire.RememberedByBroker {
 		w.fail("m%d at %v: said %v after %v", m.idx, d, e.State, rec.told)
 	}
 	if rec.told != e.State {
@@ -223,7 +223,7 @@ func (w *world) show(p *proc, b batched) {
 	if row.ahead(d.now()) {
 		w.fail("m%d shown before its time", m.idx)
 	}
-	if rec.over == wire.StateRefused && !d.revoked && !w.clocks && !(m.one && w.limit != 0) {
+	if rec.over == wire.StateRefused && !d.revoked && !w.clocks && w.limit == 0 {
 		w.fail("m%d shown after it was refused", m.idx)
 	}
 	if !b.Again {
