@@ -364,7 +364,7 @@ func (b *Broker) settleOne(it *item) {
 		}
 		b.lose(o)
 	}
-	m.left = 1
+	m.left, m.sole = 1, true
 	if !m.whole && !m.settled {
 		m.settled = true
 		b.emit(Effect{Kind: EffectFetch, Fetch: &Fetch{Kind: FetchMessage, Sender: m.from.key, ID: m.id, To: it.to.key}})

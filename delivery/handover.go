@@ -251,8 +251,12 @@ func (b *Broker) revive(row *Row) *item {
 	if m.winner != nil && m.winner != to {
 		if it != nil {
 			b.lose(it)
-		} else {
-			b.drop(row)
+			return nil
+		}
+		b.drop(row)
+		if !m.sole {
+			m.left--
+			b.lastLost(m)
 		}
 		return nil
 	}

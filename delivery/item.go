@@ -47,8 +47,9 @@ type message struct {
 	whole   bool // it was sent in this process: every row of it is among the items
 	settled bool // one: the rows of other devices were asked for, to be dropped
 	winner  *peerState
-	left    int // one: rows that are not finished, as far as known
-	rings   int // how often it stands in the memory's ring
+	sole    bool // one: left counts the winner's row alone
+	left    int  // one: rows that are not finished, as far as known
+	rings   int  // how often it stands in the memory's ring
 	items   *item
 	first   item
 }

@@ -82,9 +82,7 @@ func (b *Broker) lose(it *item) {
 	m := it.m
 	if m.one {
 		m.left--
-		if m.left <= 0 && m.winner != nil && !m.acked {
-			b.tellWinner(it)
-		}
+		b.lastLost(m)
 	} else if !it.acked {
 		it.acked = true
 		m.answered()
@@ -94,13 +92,22 @@ func (b *Broker) lose(it *item) {
 	}
 }
 
-// tellWinner tells the sender of a message that a device had claimed before, and
-// whose rows are gone, so that it has it.
-func (b *Broker) tellWinner(it *item) {
-	if w := it.m.winner; w.revoked {
-		b.tell(it, w, wire.StateRefused, wire.WhyRevoked)
-	} else {
-		b.tell(it, w, wire.StateDelivered, wire.WhyNone)
+// lastLost tells the sender of a message that a device had claimed before, and
+// whose rows are gone with nothing said of it, what became of it.
+func (b *Broker) lastLost(m *message) {
+	if m.left > 0 || m.winner == nil || m.items == nil {
+		return
+	}
+	for it := m.items; it != nil; it = it.sibling {
+		if it.place == placeDone && it.state != wire.StateUnknown {
+			return
+		}
+	}
+	switch {
+	case m.winner.revoked:
+		b.tell(m.items, m.winner, wire.StateRefused, wire.WhyRevoked)
+	case !m.acked:
+		b.tell(m.items, m.winner, wire.StateDelivered, wire.WhyNone)
 	}
 }
 
