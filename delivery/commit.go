@@ -208,24 +208,32 @@ func (b *Broker) CommitFailed(now int64, seq uint64) {
 		}
 		b.abandon(it)
 	}
-	for i, c := range closing {
-		if i > 0 && slices.Contains(closing[:i], c) {
-			continue
+	for i := 0; i < len(closing); i++ {
+		if !slices.Contains(closing[:i], closing[i]) {
+			closing = append(closing, b.giveUp(closing[i])...)
 		}
-		b.giveUp(c)
 	}
 	for _, c := range closing { // only now: closing one lets the others' messages go on
 		b.close(c, wire.CloseStorage)
 	}
 }
 
-// giveUp takes back what a connection sent and nobody was told of yet.
-func (b *Broker) giveUp(c *connState) {
+// giveUp takes back what a connection sent and nobody was told of yet. It gives
+// the connections that sent some of it too.
+func (b *Broker) giveUp(c *connState) (others []*connState) {
+	note := func(m *message) {
+		for _, o := range append(m.also, m.conn) {
+			if o != c && !slices.Contains(others, o) {
+				others = append(others, o)
+			}
+		}
+	}
 	for i := b.head; i < len(b.saving); i++ {
 		s := b.saving[i]
 		if it := s.item; it != nil && s.claim == nil && it.m.sentOver(c) && it.disk == diskSaving && it.seq == s.seq {
 			it.disk = diskFailed
 			b.emit(Effect{Kind: EffectDrop, Peer: it.to.key, Lane: it.lane, N: it.n})
+			note(it.m)
 			b.abandon(it)
 		}
 	}
@@ -234,10 +242,12 @@ func (b *Broker) giveUp(c *connState) {
 			for it := p.graceFirst; it != nil; it = it.graceNext {
 				if it.m.sentOver(c) && it.place == placeOut {
 					it.disk = diskFailed
+					note(it.m)
 				}
 			}
 		}
 	}
+	return others
 }
 
 // abandon forgets an item that the disk does not have, unless it is out: then
@@ -279,7 +289,8 @@ func (b *Broker) vanish(it *item) {
 		at = &(*at).sibling
 	}
 	*at = it.sibling
-	if m.items == nil || m.one && !m.acked && m.left <= 0 {
+	m.vague = m.one // an earlier process may have stored it for this device
+	if !m.open() && (m.items == nil || m.one && !m.acked) {
 		if m.one && !m.acked {
 			m.answered()
 		}

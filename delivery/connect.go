@@ -255,10 +255,15 @@ func (p *peerState) pick() *connState {
 // handed to, nil for none. A session that has just connected is passed over
 // while something handed over before is out, since it could overtake that.
 func (p *peerState) choose(it *item) *connState {
-	if c := p.session(it.hint); c != nil && c.takes() && !c.fresh {
-		return c
+	c := p.session(it.hint)
+	if c == nil || !c.takes() {
+		return p.pick()
 	}
-	return p.pick()
+	it.displaced = c.fresh
+	if c.fresh {
+		return p.pick()
+	}
+	return c
 }
 
 // anyConn gives a connection for a receipt: the hint's, else the one that takes

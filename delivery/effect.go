@@ -21,8 +21,9 @@ const (
 	// Acks that follow one another and differ in ID only may share a frame. With
 	// Outcome it tells an outcome that was kept.
 	EffectAck
-	// EffectGrant answers a claim, or says unasked that another device has the
-	// message: Conn, Peer (the message's sender), ID, Granted.
+	// EffectGrant answers a claim, or takes unasked back what a connection brought
+	// to be claimed, since another device has it or the store does not: Conn, Peer
+	// (the message's sender), ID, Granted.
 	EffectGrant
 	// EffectClose ends a connection: Conn, Code. The machine has forgotten it;
 	// Disconnect may be called for it, or not.
@@ -115,4 +116,5 @@ type Fetch struct {
 	Bytes   int
 	queue   *queue
 	asked   *item
+	last    *lastWord
 }

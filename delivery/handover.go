@@ -71,6 +71,10 @@ func (b *Broker) handOver(it *item, c *connState) {
 	if it.lane <= LaneLow {
 		p.outMsgs++
 		p.outBytes += it.size
+		if it.displaced { // its session waits for it, as for what was out before
+			it.displaced, it.epoch = false, 0
+			p.old++
+		}
 	}
 	b.emit(Effect{Kind: EffectDeliver, Conn: c.Conn, Row: it.row, Attempt: it.attempt})
 	if it.disk == diskSaved {
@@ -163,9 +167,12 @@ func (b *Broker) Fetched(now int64, f *Fetch, rows []*Row, more bool) {
 	case FetchPeer:
 		b.fetchedPeer(f, rows, more && len(rows) > 0)
 	case FetchMessage:
-		if f.asked != nil {
+		switch {
+		case f.asked != nil:
 			b.answered(f.asked, rows)
-		} else {
+		case f.last != nil:
+			b.lastAnswered(f.last, rows)
+		default:
 			b.fetchedMessage(f, rows)
 		}
 	}

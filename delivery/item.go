@@ -47,6 +47,7 @@ type message struct {
 	whole   bool // it was sent in this process: every row of it is among the items
 	settled bool // one: the rows of other devices were asked for, to be dropped
 	winner  *peerState
+	vague   bool // one: the store may have rows that left does not count
 	sole    bool // one: left counts the winner's row alone
 	left    int  // one: rows that are not finished, as far as known
 	rings   int  // how often it stands in the memory's ring
@@ -79,6 +80,16 @@ func (c *connState) answered() {
 	if c != nil && c.unacked > 0 {
 		c.unacked--
 	}
+}
+
+// open tells whether a row of the message is left, as far as known.
+func (m *message) open() bool {
+	for it := m.items; it != nil; it = it.sibling {
+		if it.place != placeDone {
+			return true
+		}
+	}
+	return false
 }
 
 // find gives the message's item for a recipient, or nil.
@@ -117,6 +128,7 @@ type item struct {
 	claims  []*connState // one: that claim it, and wait until it is saved
 
 	seq        uint64 // diskSaving: of its EffectSave
+	displaced  bool   // handed over elsewhere, since its session had just connected
 	spill      bool   // memory was full when it came: only the store keeps it
 	asking     bool   // the store is asked whether it has it
 	counted    bool   // it counts in its recipient's numbers

@@ -36,9 +36,10 @@ const (
 	SayReceived
 	// RefuseIt: say refused, with Why; remember nothing.
 	RefuseIt
-	// Retake: a copy that is here came again, by another connection. Its row
-	// stays; the session that has got it now is one more of its Takers. Nothing
-	// is said.
+	// Retake: a copy that is here came again. A new row in State, with a place of
+	// its own, is written in the stead of the one there, so that the answer to a
+	// claim of that one does not mean it; the session that has got it now is one
+	// more of its Takers. Nothing is said.
 	Retake
 	// PassOver: a copy that has gone with its connection. Do nothing.
 	PassOver
@@ -47,7 +48,7 @@ const (
 // Judged is the answer of [Judge].
 type Judged struct {
 	Do    Judgement
-	State InboxState // TakeIt: of the row
+	State InboxState // TakeIt, Retake: of the row
 	Why   wire.Why   // RefuseIt
 	// Held: tell the sender by a receipt that policy keeps it back.
 	Held bool
@@ -61,10 +62,7 @@ func Judge(now int64, a Arrival) Judged {
 	switch {
 	case a.Copy && a.Ended:
 		return Judged{Do: PassOver}
-	case a.KnownCopy && a.Copy:
-		return Judged{Do: Retake}
-	case a.KnownCopy: // now without claim: this device is meant alone
-	case a.Known:
+	case a.Known && !a.KnownCopy:
 		return Judged{Do: SayReceived}
 	}
 	switch {
@@ -74,10 +72,13 @@ func Judge(now int64, a Arrival) Judged {
 		return Judged{Do: RefuseIt, Why: wire.WhyMuted}
 	case a.Policy == PolicyRefuse:
 		return Judged{Do: RefuseIt, Why: wire.WhyPolicy}
-	case a.Limit > 0 && a.Rows >= a.Limit:
+	case a.Limit > 0 && a.Rows >= a.Limit && !a.KnownCopy:
 		return Judged{Do: RefuseIt, Why: wire.WhyInboxFull}
 	}
 	j := Judged{Do: TakeIt, State: InboxWaiting, Clock: a.Sent > now+wire.ClockAhead}
+	if a.KnownCopy && a.Copy { // else this device is meant alone now
+		j.Do = Retake
+	}
 	switch {
 	case !a.Opened:
 		j.State, j.Clock = InboxUnopened, false

@@ -60,8 +60,9 @@ func (b *Broker) end(it *item, state wire.State, why wire.Why) {
 	m := it.m
 	if m.one {
 		m.left--
-		if state != wire.StateDelivered && m.left > 0 {
+		if state != wire.StateDelivered && (m.left > 0 || m.vague) {
 			it.state, it.why = wire.StateUnknown, wire.WhyNone
+			b.askLast(m, it.to, state, why)
 			b.tellOne(m)
 		} else {
 			b.tell(it, it.to, state, why)
@@ -95,7 +96,7 @@ func (b *Broker) lose(it *item) {
 // lastLost tells the sender of a message that a device had claimed before, and
 // whose rows are gone with nothing said of it, what became of it.
 func (b *Broker) lastLost(m *message) {
-	if m.left > 0 || m.winner == nil || m.items == nil {
+	if m.left > 0 && !m.vague || m.winner == nil || m.items == nil {
 		return
 	}
 	for it := m.items; it != nil; it = it.sibling {
@@ -103,11 +104,58 @@ func (b *Broker) lastLost(m *message) {
 			return
 		}
 	}
+	state, why := wire.StateDelivered, wire.WhyNone
 	switch {
 	case m.winner.revoked:
-		b.tell(m.items, m.winner, wire.StateRefused, wire.WhyRevoked)
-	case !m.acked:
-		b.tell(m.items, m.winner, wire.StateDelivered, wire.WhyNone)
+		state, why = wire.StateRefused, wire.WhyRevoked
+	case m.acked:
+		return
+	}
+	if m.vague {
+		b.askLast(m, m.winner, state, why)
+	} else {
+		b.tell(m.items, m.winner, state, why)
+	}
+}
+
+// lastWord is what a sender is told of a message with One if the store has no
+// row of it any more.
+type lastWord struct {
+	m     *message
+	at    *peerState
+	state wire.State
+	why   wire.Why
+}
+
+// askLast asks the store whether a row is left of a message of which none is
+// left as far as known.
+func (b *Broker) askLast(m *message, at *peerState, state wire.State, why wire.Why) {
+	if !m.vague || m.open() {
+		return
+	}
+	b.asks++
+	b.emit(Effect{Kind: EffectFetch, Fetch: &Fetch{Kind: FetchMessage, Sender: m.from.key, ID: m.id,
+		Limit: wire.MaxRecipients, last: &lastWord{m, at, state, why}}})
+}
+
+// lastAnswered goes on with a message that was asked for.
+func (b *Broker) lastAnswered(w *lastWord, rows []*Row) {
+	b.asks--
+	m := w.m
+	left := 0
+	for _, row := range rows {
+		if it := m.find(b.peer(row.To)); it == nil || it.place != placeDone {
+			left++
+		}
+	}
+	m.left, m.vague = left, false
+	if left == 0 && !m.open() {
+		it := m.find(w.at)
+		if it == nil {
+			it = m.items
+		}
+		it.state, it.why, it.since = w.state, w.why, b.now
+		b.tell(it, w.at, w.state, w.why)
 	}
 }
 

@@ -78,6 +78,7 @@ func (b *Broker) Send(now int64, s *Send) {
 	}
 	if m.one {
 		b.offerOne(m)
+		b.tellOne(m) // the store may have had all of it
 	} else {
 		for it := m.items; it != nil; it = it.sibling {
 			if it.place == placeWaiting && it.q == nil && !it.asking {

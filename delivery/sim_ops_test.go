@@ -320,19 +320,20 @@ func (p *proc) arrive(o *op) (then func()) {
 		return say(wire.VerdictRefused, j.Why)
 	case PassOver:
 		return nil
-	case Retake:
-		if r := d.rowOf(m); !slices.Contains(r.Takers, p.id) {
-			r.Takers = append(r.Takers, p.id)
-		}
-		return func() { p.copies = append(p.copies, m) }
 	}
-	if r := d.rowOf(m); r != nil { // a copy of it, which is meant alone now
+	var takers []keys.SessionID
+	if r := d.rowOf(m); r != nil { // a copy of it
+		if j.Do == Retake {
+			takers = r.Takers
+		}
 		d.dropRow(r.Place)
 	}
 	row := InboxRow{Place: d.nextPlace(), From: m.from.key, ID: m.id, State: j.State, Arrived: d.now(),
 		Sent: m.sent, Expires: m.expires, Copy: o.claim}
 	if o.claim {
-		row.Takers = []keys.SessionID{p.id}
+		if row.Takers = takers; !slices.Contains(takers, p.id) {
+			row.Takers = append(slices.Clone(takers), p.id)
+		}
 	}
 	if j.State != InboxUnopened {
 		fill(&row, m)

@@ -117,12 +117,14 @@ func (p *proc) grant(o *op) (then func()) {
 		if p.w.tracing {
 			p.w.trace("%v: m%d is taken", p, m.idx)
 		}
+		if i < 0 { // unasked: what this connection brought has gone
+			d.leaveCopies(GoneCopies([]InboxRow{*r}, d.sessions(), p.id))
+			return nil
+		}
 		d.dropRow(r.Place)
 		return func() {
-			if i >= 0 {
-				p.batch[i].taken = true
-				p.show()
-			}
+			p.batch[i].taken = true
+			p.show()
 		}
 	}
 	r.Copy = false
