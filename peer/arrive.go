@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/claudemesh/claudemesh-go/delivery"
 	"github.com/claudemesh/claudemesh-go/keys"
@@ -150,13 +149,7 @@ func (p *Peer) judge(tx *profile.Tx, a *arrival, sender string) error {
 	t := now()
 	a.judged = delivery.Judge(t, judged)
 	switch a.judged.Do {
-	case delivery.Retake:
-		if slices.Contains(there.Takers, p.session) {
-			return nil
-		}
-		there.Takers = append(there.Takers, p.session)
-		return tx.SetInbox(there)
-	case delivery.TakeIt:
+	case delivery.TakeIt, delivery.Retake:
 	default:
 		return nil
 	}
@@ -168,9 +161,14 @@ func (p *Peer) judge(tx *profile.Tx, a *arrival, sender string) error {
 			return err
 		}
 	}
-	if judged.KnownCopy { // now this device is meant alone
+	if judged.KnownCopy {
 		if err := tx.DropInbox(there.Place); err != nil {
 			return err
+		}
+		for _, id := range there.Takers { // as a copy it stays theirs too
+			if a.judged.Do == delivery.Retake && id != p.session {
+				a.row.Takers = append(a.row.Takers, id)
+			}
 		}
 	}
 	if err := tx.PutInbox(&a.row, delivery.RememberUntil(judged.Expires)); err != nil || !a.claim {
@@ -288,8 +286,8 @@ func (p *Peer) keepCopy(a *arrival) {
 // errNotStored ends a line whose messages cannot be stored.
 var errNotStored = errors.New("what came could not be stored")
 
-// granted takes the broker's answer to claims, and its word that another device has
-// a message.
+// granted takes the broker's answer to claims, and its word that a copy which this
+// session's connection brought has gone.
 func (p *Peer) granted(f *wire.Grant) {
 	p.mu.Lock()
 	var taken []keys.MessageID
@@ -317,10 +315,15 @@ func (p *Peer) granted(f *wire.Grant) {
 			if err != nil {
 				return err
 			}
-			if row.Copy {
-				if err := tx.DropInbox(row.Place); err != nil {
-					return err
-				}
+			// What this session's connection brought has gone; another may have
+			// brought it too.
+			live, err := tx.LiveRows()
+			if err != nil {
+				return err
+			}
+			gone := delivery.GoneCopies([]delivery.InboxRow{*row}, live, p.session)
+			if err := leaveCopies(tx, map[int64]*delivery.InboxRow{row.Place: row}, gone); err != nil {
+				return err
 			}
 		}
 		return nil

@@ -34,11 +34,15 @@ func (p *Peer) receiptsDue() {
 func (p *Peer) tellReceipts(t int64) int64 {
 	p.mu.Lock()
 	at, ready := p.receiptsAt, p.ready
-	p.mu.Unlock()
-	if !ready {
-		return 0 // the next welcome has the desk look
+	due := at > 0 && at <= t && ready
+	if due {
+		p.receiptsAt = 0 // what comes from here on sets it anew
 	}
-	if at == 0 || at > t {
+	p.mu.Unlock()
+	switch {
+	case !ready:
+		return 0 // the next welcome has the desk look
+	case !due:
 		return at
 	}
 	next, err := p.gatherReceipts(p.ctx, t, false)
@@ -48,7 +52,7 @@ func (p *Peer) tellReceipts(t int64) int64 {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.receiptsAt == at { // else more came meanwhile
+	if p.receiptsAt == 0 || next > 0 && next < p.receiptsAt {
 		p.receiptsAt = next
 	}
 	return p.receiptsAt
