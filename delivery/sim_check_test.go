@@ -178,6 +178,9 @@ func (w *world) dropped(row *Row) {
 		return
 	}
 	if m.one {
+		if w.broker.store.left(m.id) > 0 {
+			return // another device's row is there
+		}
 		for i := range m.to {
 			if o := &m.to[i]; o != rec && (o.arrived || m.granted == o.dev || w.broker.store.claimedBy(m, o.dev)) {
 				return
