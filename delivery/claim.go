@@ -337,6 +337,7 @@ func (b *Broker) claimed(it *item, c *connState, by *peerState) {
 	if by != c.peer {
 		if it.place != placeDone {
 			b.lose(it)
+			b.tellOne(m)
 		}
 		return
 	}
@@ -349,6 +350,7 @@ func (b *Broker) claimed(it *item, c *connState, by *peerState) {
 		b.freed = append(b.freed, g)
 	}
 	b.settleOne(it)
+	b.tellOne(m) // what it waited for may have gone
 }
 
 // settleOne takes a message from all devices but the one that has it.
@@ -380,6 +382,7 @@ func (b *Broker) fetchedMessage(f *Fetch, rows []*Row) {
 		it := b.inMemory(row)
 		if it != nil && it.place != placeDone {
 			b.lose(it)
+			b.tellOne(it.m)
 			continue
 		}
 		b.drop(row)

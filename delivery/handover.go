@@ -258,6 +258,7 @@ func (b *Broker) revive(row *Row) *item {
 	if m.winner != nil && m.winner != to {
 		if it != nil {
 			b.lose(it)
+			b.tellOne(m)
 			return nil
 		}
 		b.drop(row)

@@ -18,8 +18,9 @@ func TestPokes(t *testing.T) {
 	m := meshtest.New(t, meshtest.Options{})
 	defer m.Stop()
 	machine := m.Create("alice", "laptop")
-	bob := m.Join("bob", "desk").Live("b")
+	bob := m.Join("bob", "desk").Open(peer.Options{Label: "b", Receives: peer.Live})
 	defer m.Close(bob)
+	meshtest.Online(t, bob)
 	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
 		if network == "unix" {
 			return new(net.Dialer).DialContext(ctx, network, address)

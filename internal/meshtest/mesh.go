@@ -178,11 +178,12 @@ func (x *Machine) TryOpen(o peer.Options) (*peer.Peer, error) {
 }
 
 // Live opens a live session that works in a folder of this name, and waits until it
-// is online.
+// is online and the broker shows it to others. It works in a test of Run only.
 func (x *Machine) Live(label string) *peer.Peer {
 	x.T.Helper()
 	p := x.Open(peer.Options{Label: label, Receives: peer.Live})
 	Online(x.T, p)
+	synctest.Wait() // its card is behind its hello
 	return p
 }
 
