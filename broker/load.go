@@ -90,7 +90,7 @@ func (b *Broker) load(ctx context.Context, id keys.MeshID) (*mesh, error) {
 		return nil, fmt.Errorf("mesh %v: the head is not over the last entry", id)
 	}
 	m := &mesh{
-		b: b, id: id, name: r.State().Name(), roster: r, head: decoded, life: decoded.Head.Life,
+		b: b, id: id, name: r.State().Name(), roster: r, head: decoded, life: nextLife(decoded.Head.Life, b.now()),
 		sessions: make(map[sessionKey]*session), conns: make(map[delivery.Conn]*session),
 		peers: make(map[keys.Public]*peer), quiet: make(chan struct{}),
 	}
@@ -117,6 +117,13 @@ func (b *Broker) load(ctx context.Context, id keys.MeshID) (*mesh, error) {
 	}
 	m.run(now)
 	return m, nil
+}
+
+// nextLife is the life of the heads that a broker signs which starts with a chain
+// from its store: one that it never had. It cannot know whether the store is a
+// backup, whose chain went on elsewhere in lives up to now. [CM-5.18]
+func nextLife(last uint64, now int64) uint64 {
+	return max(last+1, uint64(now))
 }
 
 func (b *Broker) loadEntries(ctx context.Context, id keys.MeshID) ([]signed.Object, error) {

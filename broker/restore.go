@@ -18,9 +18,9 @@ import (
 // learns so from a hello that names a place it does not have, and it is proved
 // by what the member brings then: entries under a head that this broker's own
 // key signed, which nobody else can make. It takes them back, counts up its
-// life, so that heads signed before and after contradict each other without
-// fraud, and orders nothing new until it has heard all members, or its operator
-// says to go on [CM-5].
+// life, and orders nothing new until it has heard all members, or its operator
+// says to go on [CM-5]. What it orders before it learns so is no fraud either:
+// it began a new life when it started.
 //
 // A place alone proves nothing: any member could name one and stop the mesh. It
 // only stops appends for a moment, once an hour for each member, so that the

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"crypto/rand"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -100,7 +101,7 @@ func TestRestored(t *testing.T) {
 	a.bring(kept, before)
 	push := want[*wire.Entries](a)
 	head := must(chain.DecodeHead(push.Head))
-	if head.Head.Life != 2 || head.Verify(w.b.Key()) != nil || len(push.Entries) != int(kept.Chain().Len()-before) {
+	if head.Head.Life <= kept.Chain().Head().Head.Life || head.Verify(w.b.Key()) != nil || len(push.Entries) != int(kept.Chain().Len()-before) {
 		t.Fatalf("%+v", head.Head)
 	}
 	// The member's own roster takes that, and sees no fraud in it.
@@ -126,6 +127,28 @@ func TestRestored(t *testing.T) {
 	a.bye()
 	w.restart()
 	w.invite(1)
+}
+
+// A restored broker that orders something before it hears of what it lost has
+// signed two orders. It began a new life when it started, so nobody can make a
+// proof of fraud of that.
+func TestRestoredOrdersFirst(t *testing.T) {
+	w := newWorld(t)
+	bob := w.join("bob", "desk")
+	restore := w.backup()
+	w.join("carol", "mac")
+	kept := w.held()
+	restore()
+	w.join("dave", "pc")
+	b := w.hello(bob, wire.ReceivesLive, at(kept))
+	page := must(must(w.b.mesh(w.mesh)).page(0, 0))
+	b.bye()
+	var fork *chain.ForkError
+	var conflict *chain.ConflictError
+	_, err := kept.Append(chain.Page{Entries: page.Entries, Head: page.Head}, now())
+	if errors.As(err, &fork) || !errors.As(err, &conflict) {
+		t.Fatalf("%v", err)
+	}
 }
 
 // The only one who holds what was lost may be a key that the broker does not
@@ -172,11 +195,12 @@ func TestRestoredFalsely(t *testing.T) {
 		a = w.hello(w.alice, wire.ReceivesLive, false_)
 		a.append(entry())
 		// A head that the broker did not sign is no proof.
+		before := must(w.b.mesh(w.mesh)).life
 		other := must(keys.NewBrokerPrivate(rand.Reader))
 		h := must(chain.MakeHead(chain.Head{Mesh: w.mesh, N: 3, Hash: w.state().Tip(), Time: now(), Life: 9}, other))
 		a.send(&wire.Entries{From: 4, Entries: []signed.Object{}, Head: h.Object})
 		a.wantError(wire.CodeForbidden)
-		if m := must(w.b.mesh(w.mesh)); m.life != 1 {
+		if m := must(w.b.mesh(w.mesh)); m.life != before {
 			t.Fatalf("life %d", m.life)
 		}
 		// A stranger waits for a moment, a few at a time, and is sent away.

@@ -7,8 +7,8 @@ import (
 
 // Fork is the proof that a broker signed two orders in one life: two heads, of
 // which the upper one does not lead to the lower one. An honest broker never makes
-// such heads: when it finds that it was restored, or orders a heal, it counts up
-// its life. As JSON it can be shown to anybody who knows the broker's key. [CM-5.47]
+// such heads: when it starts, finds that it was restored, or orders a heal, it
+// counts up its life. As JSON it can be shown to anybody who knows the broker's key. [CM-5.47]
 type Fork struct {
 	Lower signed.Object `json:"lower"` // head at the lower place, or at the same
 	Upper signed.Object `json:"upper"`

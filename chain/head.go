@@ -22,8 +22,9 @@ type Head struct {
 	// Time is the broker's clock when it signed, in Unix milliseconds. Never zero.
 	Time int64 `json:"time"`
 	// Life goes up whenever the broker may sign another order than it did before:
-	// when it may have been restored from a backup, and when it orders a heal. Within
-	// one life two heads never contradict each other. Never zero.
+	// when it starts, since it may have been restored from a backup, when it learns
+	// that it was, and when it orders a heal. Within one life two heads never
+	// contradict each other. Never zero. [CM-5.18]
 	Life uint64 `json:"life"`
 }
 
