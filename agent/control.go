@@ -22,11 +22,9 @@ type (
 		Op string `json:"op"` // opHook, opWait or opLine
 		// The rest is of opHook.
 		Event      string `json:"event,omitempty"`
-		Session    string `json:"session,omitempty"`    // the client's session id
 		Transcript string `json:"transcript,omitempty"` // path
 		Human      bool   `json:"human,omitempty"`      // of UserPromptSubmit: a human wrote it
 		Rung       bool   `json:"rung,omitempty"`       // of UserPromptSubmit: our bell is in it
-		Source     string `json:"source,omitempty"`     // of SessionStart: startup, clear, …
 		Attended   bool   `json:"attended,omitempty"`   // somebody sits before the session
 	}
 	// answer is what it gets. An empty one means that there is nothing to say.

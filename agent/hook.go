@@ -49,8 +49,7 @@ func Hook(ctx context.Context, event string, o HookOptions) error {
 	}
 	a, err := ask(ctx, path, request{
 		Op: opHook, Event: event,
-		Session: input.Session, Transcript: input.Transcript, Source: input.Source,
-		Human:    input.Prompt != "" && !fromClient(input.Prompt),
+		Transcript: input.Transcript, Human: input.Prompt != "" && !fromClient(input.Prompt),
 		Rung:     strings.Contains(input.Prompt, bellEnd),
 		Attended: o.environ("CLAUDE_CODE_SESSION_ATTENDED") == "1",
 	})
@@ -173,10 +172,8 @@ func watchParent(ctx context.Context, pid int, cancel context.CancelFunc) {
 
 // input is what the client gives a hook, as far as it is used.
 type input struct {
-	Session    string `json:"session_id"`
 	Transcript string `json:"transcript_path"`
 	Prompt     string `json:"prompt"`
-	Source     string `json:"source"`
 }
 
 func readInput(r io.Reader) input {

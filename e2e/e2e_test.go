@@ -138,25 +138,31 @@ type process struct {
 // start runs a command beside the test. It is killed when the test ends.
 func (p *person) start(args ...string) *process {
 	p.t.Helper()
-	pr := &process{t: p.t, cmd: p.command(context.Background(), args...), more: make(chan struct{}, 1), done: make(chan struct{})}
+	return startProcess(p.t, p.command(context.Background(), args...))
+}
+
+// startProcess starts a command, which is killed when the test ends.
+func startProcess(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
+	pr := &process{t: t, cmd: cmd, more: make(chan struct{}, 1), done: make(chan struct{})}
 	r, w, err := os.Pipe()
 	if err != nil {
-		p.t.Fatal(err)
+		t.Fatal(err)
 	}
-	pr.cmd.Stdout, pr.cmd.Stderr = w, w
-	if err := pr.cmd.Start(); err != nil {
-		p.t.Fatal(err)
+	cmd.Stdout, cmd.Stderr = w, w
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
 	}
 	w.Close()
 	go func() {
 		defer close(pr.done)
 		pr.read(r)
-		pr.cmd.Wait() //nolint:errcheck // how it ended is in ProcessState
+		cmd.Wait() //nolint:errcheck // how it ended is in ProcessState
 	}()
-	p.t.Cleanup(func() {
+	t.Cleanup(func() {
 		pr.kill()
-		if p.t.Failed() {
-			p.t.Logf("%s: claudemesh %s printed\n%s", p.name, strings.Join(args, " "), pr.output())
+		if t.Failed() {
+			t.Logf("%s printed\n%s", cmd, pr.output())
 		}
 	})
 	return pr

@@ -53,32 +53,12 @@ func (p *jsPeer) join(link, user string) string {
 // a line `USER TEXT` each.
 func (p *jsPeer) run() (*process, io.Writer) {
 	p.t.Helper()
-	pr := &process{t: p.t, cmd: node(p.t, "main.mjs", "run", p.file, "strange"), more: make(chan struct{}, 1), done: make(chan struct{})}
-	in, err := pr.cmd.StdinPipe()
+	cmd := node(p.t, "main.mjs", "run", p.file, "strange")
+	in, err := cmd.StdinPipe()
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	r, w, err := os.Pipe()
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	pr.cmd.Stdout, pr.cmd.Stderr = w, w
-	if err := pr.cmd.Start(); err != nil {
-		p.t.Fatal(err)
-	}
-	w.Close()
-	go func() {
-		defer close(pr.done)
-		pr.read(r)
-		pr.cmd.Wait() //nolint:errcheck // how it ended is in ProcessState
-	}()
-	p.t.Cleanup(func() {
-		pr.kill()
-		if p.t.Failed() {
-			p.t.Logf("the stranger printed\n%s", pr.output())
-		}
-	})
-	return pr, in
+	return startProcess(p.t, cmd), in
 }
 
 // until waits for an event that the peer prints.
