@@ -50,6 +50,8 @@ func (d *dispatcher) frame(frame wire.Frame, payload []byte) error {
 		if !d.line.answered(f.Re, f) && f.Re == 0 {
 			p.pushed(d.line, f)
 		}
+	case *wire.Sync:
+		return p.askedBack(d.line, f)
 	case *wire.Presence:
 		p.presenceFrame(d.line, f)
 	case *wire.Trace:

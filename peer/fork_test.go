@@ -87,14 +87,18 @@ func fork(t *testing.T, x *meshtest.Machine, liar *meshtest.Liar) (entry, head s
 	}
 	defer state.Close()
 	var objects []signed.Object
+	var kept profile.ChainHead
 	err = state.View(t.Context(), mine.ID, func(tx *profile.Tx) (err error) {
+		if kept, err = tx.ChainHead(profile.Roster); err != nil {
+			return err
+		}
 		objects, err = tx.Chain(profile.Roster, 0, 0)
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := roster.Load(mine.ID, keys.Public{}, objects, signed.Object{})
+	r, err := roster.Load(mine.ID, keys.Public{}, objects, kept.Head)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +106,7 @@ func fork(t *testing.T, x *meshtest.Machine, liar *meshtest.Liar) (entry, head s
 	if err != nil {
 		t.Fatal(err)
 	}
-	return e.Object, liar.Head(chain.Head{Mesh: mine.ID, N: e.Entry.N, Hash: e.Hash, Time: time.Now().UnixMilli(), Life: 1})
+	return e.Object, liar.Head(chain.Head{Mesh: mine.ID, N: e.Entry.N, Hash: e.Hash, Time: time.Now().UnixMilli(), Life: r.Chain().Head().Head.Life})
 }
 
 // TestRandomAt: a member accuses the broker of withholding what never was. It is asked,

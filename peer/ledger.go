@@ -178,19 +178,6 @@ func (p *Peer) heldLen() uint64 {
 // members is whom this peer takes as members now.
 func (p *Peer) members() *roster.View { return p.view.Load() }
 
-// bring offers a broker that was restored what it lost, under its own head. [CM-5]
-func (p *Peer) bring(l *line, from uint64) error {
-	p.ledgerMu.Lock()
-	c := p.ledger.Chain()
-	lost, head := c.From(from, wire.MaxEntries), c.Head()
-	p.ledgerMu.Unlock()
-	offer := &wire.Entries{From: from, Head: head.Object}
-	for _, e := range lost {
-		offer.Entries = append(offer.Entries, e.Object)
-	}
-	return l.send(offer, nil)
-}
-
 // appendOn asks the broker to order entries. The answer's head, or what was missing,
 // is taken over; errNotAppended says that others were faster.
 func (p *Peer) appendOn(ctx context.Context, l *line, objects []signed.Object) (*wire.Entries, error) {

@@ -13,6 +13,9 @@ type line struct {
 	*socket
 	*welcome
 	at endpoint
+	// offered is the place behind the entries that a restored broker was offered; 0:
+	// none. The reader's own.
+	offered uint64
 
 	mu      sync.Mutex // guards the rest; a leaf lock
 	queue   []outgoing

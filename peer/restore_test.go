@@ -1,8 +1,6 @@
 package peer_test
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -17,28 +15,13 @@ import (
 func TestRestoredBroker(t *testing.T) {
 	run(t, func(t *testing.T, m *meshtest.Mesh) {
 		machine := m.Create("alice", "laptop")
-		m.Stop()
-		data, backup := filepath.Join(m.Dir, "broker"), filepath.Join(m.Dir, "backup")
-		if err := os.CopyFS(backup, os.DirFS(data)); err != nil {
-			t.Fatal(err)
-		}
-		m.Start()
+		restore := backup(t, m)
 		alice := machine.Live("a")
 		defer m.Close(alice)
 		bobMachine := m.Join("bob", "desk")
 		synctest.Wait()
-		m.Stop()
-		if err := os.RemoveAll(data); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.CopyFS(data, os.DirFS(backup)); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chmod(filepath.Join(data, "broker.key"), 0o600); err != nil {
-			t.Fatal(err)
-		}
 		events := alice.Events(t.Context())
-		m.Start()
+		restore()
 		meshtest.Event(t, events, peer.EventWarning, "holds an older list of members of acme than this machine")
 		meshtest.Pass(time.Minute)
 		bob := bobMachine.Live("b")

@@ -2,7 +2,6 @@ package peer
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"strconv"
@@ -23,12 +22,6 @@ const (
 	// askAgain is how long a sender is not asked again, and not answered again, about
 	// the chain, in milliseconds. [CM-5]
 	askAgain = 60_000
-	// rosterWithin is how long a roster message waits for its recipient, in
-	// milliseconds.
-	rosterWithin = 24 * 3_600_000
-	// rosterBytes bounds the entries of one roster message; seal's limit is for its
-	// JSON, in which they are base64.
-	rosterBytes = seal.MaxRoster * 5 / 8
 	// fetchWithin bounds one fetch of entries from the broker.
 	fetchWithin = 30 * time.Second
 )
@@ -39,6 +32,7 @@ type unsure struct {
 	running  bool                   // settleDoubts runs
 	asked    map[keys.Public]int64  // when a sender was asked last
 	answered map[keys.Public]int64  // when a sender was answered last
+	brought  map[keys.Public]*brought
 
 	confirmed confirmed
 	loaded    bool // confirmed was read from state.db
@@ -246,116 +240,6 @@ func (p *Peer) askSender(from keys.Public, at signed.At, f fit) {
 	}
 	p.sendRoster(from, &seal.Roster{Ask: true, From: start})
 }
-
-// sendRoster sends a roster message. [CM-5]
-func (p *Peer) sendRoster(to keys.Public, r *seal.Roster) {
-	t := now()
-	m := p.newMessage(t, seal.KindRoster)
-	m.Audience = seal.Audience{Keys: []keys.Public{to}}
-	m.Priority, m.Expires, m.Roster = seal.PriorityNow, t+rosterWithin, r
-	id, err := keys.NewMessageID(t, rand.Reader)
-	if err == nil {
-		m.ID = id
-		row := &delivery.OutboxRow{Session: p.session, ID: id, Class: wire.ClassMessage, Priority: wire.PriorityNow, Expires: m.Expires,
-			To: []delivery.Target{{Key: to, State: wire.StatePending}}}
-		err = p.commitRow(p.ctx, row, func(tx *profile.Tx) error {
-			if err := p.sealInto(row, m); err != nil {
-				return err
-			}
-			return tx.PutOutbox(row)
-		})
-	}
-	if err != nil && p.ctx.Err() == nil {
-		p.home.log.Info("a roster message", "mesh", p.alias, "err", err)
-	}
-}
-
-// rosterMessage takes a message that asks for entries of the chain or brings them.
-// It comes from strangers too, is never shown and never receipted. [CM-5]
-func (p *Peer) rosterMessage(a *arrival, f fit) {
-	p.answer(a.line, wire.VerdictReceived, wire.WhyNone, a.from, a.id)
-	from, r := a.from, a.message.Roster
-	if r == nil || a.message.Expires <= now() {
-		return
-	}
-	p.desk.add(func() {
-		if r.Ask {
-			p.answerRoster(from, r.From)
-		} else {
-			p.takeRoster(from, r)
-		}
-	})
-}
-
-// answerRoster brings a member what it asked for: the entries from a place on and
-// the head over them, the head alone where there are none. Entries count under a head
-// only, and there is one for the last of them: what does not fit as a whole is not
-// answered.
-func (p *Peer) answerRoster(to keys.Public, from uint64) {
-	p.mu.Lock()
-	t := now()
-	if p.unsure.answered == nil {
-		p.unsure.answered = make(map[keys.Public]int64)
-	}
-	again := t-p.unsure.answered[to] < askAgain
-	if !again {
-		p.unsure.answered[to] = t
-	}
-	p.mu.Unlock()
-	if again || !isMember(p.members(), to) {
-		return
-	}
-	p.ledgerMu.Lock()
-	c := p.ledger.Chain()
-	entries, head := c.From(from, int(c.Len())), c.Head()
-	p.ledgerMu.Unlock()
-	r := &seal.Roster{From: from}
-	size := 0
-	for _, e := range entries {
-		size += len(e.Bytes) + len(e.Sig)
-		r.Entries = append(r.Entries, e.Object)
-	}
-	if size > rosterBytes || head.IsZero() {
-		return
-	}
-	r.Heads = []signed.Object{head.Object}
-	p.sendRoster(to, r)
-}
-
-// takeRoster takes what a sender brought. Entries under a head count, whoever brings
-// them; who answered with nothing under a head is refused by name.
-func (p *Peer) takeRoster(from keys.Public, r *seal.Roster) {
-	p.mu.Lock()
-	asked := p.unsure.asked[from] != 0
-	p.mu.Unlock()
-	if !asked {
-		return
-	}
-	err := errNothingUnderHead
-	for _, head := range r.Heads {
-		_, e := p.takePage(p.ctx, chain.Page{From: r.From, Entries: r.Entries, Head: head})
-		switch {
-		case e != nil:
-			err = e
-		case len(r.Entries) > 0:
-			return // what was held is looked at again by rosterChanged
-		}
-	}
-	name := p.addressOf(from)
-	p.home.log.Warn("entries from a member", "mesh", p.alias, "from", name, "err", err)
-	var fork *chain.ForkError
-	var conflict *chain.ConflictError
-	switch {
-	case errors.As(err, &fork), errors.As(err, &conflict):
-		p.warn(p.explainChain(p.host(), err))
-	default:
-		p.warn(fmt.Sprintf("%s's messages refer to a membership change that nobody can show, not %s either; they are refused", userIn(name), name))
-		p.refuseUnopened(from)
-	}
-}
-
-// errNothingUnderHead is an answer with no entries that a broker's head covers.
-var errNothingUnderHead = errors.New("nothing under a head")
 
 // refuseUnopened drops what a sender's word kept unopened, and tells the sender.
 func (p *Peer) refuseUnopened(from keys.Public) {
