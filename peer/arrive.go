@@ -62,7 +62,7 @@ func (p *Peer) arrive(l *line, f *wire.Deliver, payload []byte) {
 		return
 	case fit == fits:
 		a.opened = true
-		p.confirmedBy(a.from, m.At)
+		p.confirmedBy(a.from, m.At, m.Time)
 	default:
 		p.unsureOf(a.from, m.At, fit)
 	}

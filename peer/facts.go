@@ -61,13 +61,11 @@ type ProcessFact struct {
 	You      bool
 }
 
-// confirmWithin is how long a roster may stand unconfirmed before that is told.
-const confirmWithin = 24 * time.Hour
-
 // Facts returns the facts; it waits for one complete try to connect, whose outcome
 // is the condition's.
 func (p *Peer) Facts(ctx context.Context) (Facts, error) {
-	_ = p.Connected(ctx, false) // what came of it stands in the condition
+	// What came of it stands in the condition; others' cards confirm the roster.
+	_ = p.subscribe(ctx)
 	m, err := p.home.find(p.mesh.String())
 	if err != nil {
 		return Facts{}, err
@@ -77,10 +75,6 @@ func (p *Peer) Facts(ctx context.Context) (Facts, error) {
 		return Facts{}, err
 	}
 	view := p.members()
-	var joined time.Time
-	if me, ok := view.Member(p.self); ok {
-		joined = timeOf(me.Joined)
-	}
 	f := Facts{Mesh: infoOf(m, *view), Members: view.Count()}
 	p.ledgerMu.Lock()
 	if head := p.ledger.Chain().Head(); !head.IsZero() {
@@ -112,7 +106,7 @@ func (p *Peer) Facts(ctx context.Context) (Facts, error) {
 	}
 	if p.line != nil {
 		f.Dials = append(f.Dials, DialFact{URL: p.line.at.url, OK: true, Resolves: true})
-		f.Unconfirmed = p.onlineLocked() > 0 && time.Since(f.ConfirmedAt) > confirmWithin && time.Since(joined) > confirmWithin
+		f.Unconfirmed = p.unconfirmedLocked(now())
 	}
 	for sentence := range p.warned {
 		f.Warnings = append(f.Warnings, sentence)

@@ -75,6 +75,7 @@ type Peer struct {
 	people     presence
 	own        ownCard
 	unsure     unsure
+	confirming confirming
 	warned     map[string]bool       // sentences told already
 	told       map[keys.Public]int64 // who got a receipt within the last second, Unix ms
 	receiptsAt int64                 // when receipts are due, Unix ms; 0: none wait

@@ -60,6 +60,8 @@ type People struct {
 	// nobody.
 	Confirmed   string
 	ConfirmedAt time.Time
+	// Unconfirmed: for 24 hours nobody did, though others are connected.
+	Unconfirmed bool
 }
 
 // Peers returns the verified roster, with presence where the broker answers;
@@ -81,6 +83,9 @@ func (p *Peer) Peers(ctx context.Context) (People, error) {
 		return cmp.Or(-compareBool(a.Yours, b.Yours), cmp.Compare(a.User, b.User), cmp.Compare(a.Device, b.Device))
 	})
 	out.Confirmed, out.ConfirmedAt = p.confirmation()
+	p.mu.Lock()
+	out.Unconfirmed = p.unconfirmedLocked(now())
+	p.mu.Unlock()
 	return out, failed
 }
 
@@ -291,7 +296,7 @@ func (p *Peer) takeCard(key keys.Public, session keys.SessionID, o signed.Object
 	if key != p.self {
 		switch f := p.fitOf(key, body.At); f {
 		case fits:
-			p.confirmedBy(key, body.At)
+			p.confirmedBy(key, body.At, body.Time)
 		case ahead, other:
 			p.unsureOf(key, body.At, f)
 		}

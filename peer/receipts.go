@@ -179,7 +179,7 @@ func (p *Peer) receipt(a *arrival, f fit) {
 	case f == ahead:
 		p.unsureOf(a.from, a.message.At, f)
 	default:
-		p.confirmedBy(a.from, a.message.At)
+		p.confirmedBy(a.from, a.message.At, a.message.Time)
 	}
 	m := &a.message
 	senders := map[keys.SessionID]bool{}

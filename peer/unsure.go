@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/claudemesh/claudemesh-go/chain"
@@ -33,101 +31,12 @@ type unsure struct {
 	asked    map[keys.Public]int64  // when a sender was asked last
 	answered map[keys.Public]int64  // when a sender was answered last
 	brought  map[keys.Public]*brought
-
-	confirmed confirmed
-	loaded    bool // confirmed was read from state.db
-	kept      confirmed
 }
 
 // doubt is a place that somebody spoke of.
 type doubt struct {
 	at  signed.At
 	fit fit
-}
-
-// confirmed is who last spoke from the place at which this peer stands.
-type confirmed struct {
-	by   keys.Public
-	time int64 // Unix ms
-}
-
-// confirmedBy notes that a member stands where this peer stands: nobody keeps a
-// later entry from this one that the other has. [CM-5]
-func (p *Peer) confirmedBy(from keys.Public, at signed.At) {
-	if from == p.self || at.N+1 != p.heldLen() {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.unsure.confirmed, p.unsure.loaded = confirmed{by: from, time: now()}, true
-	delete(p.unsure.doubts, from)
-}
-
-// valueConfirmed is the name under which it is kept: KEY TIME.
-const valueConfirmed = "confirmed"
-
-// confirmation is who last confirmed the roster, and when.
-func (p *Peer) confirmation() (string, time.Time) {
-	p.mu.Lock()
-	loaded := p.unsure.loaded
-	p.mu.Unlock()
-	if !loaded {
-		p.loadConfirmation()
-	}
-	p.mu.Lock()
-	c := p.unsure.confirmed
-	p.mu.Unlock()
-	if c.time == 0 {
-		return "", time.Time{}
-	}
-	return p.addressOf(c.by), timeOf(c.time)
-}
-
-func (p *Peer) loadConfirmation() {
-	var text string
-	err := p.home.state.View(p.ctx, p.mesh, func(tx *profile.Tx) (err error) {
-		text, err = tx.Value(valueConfirmed)
-		return err
-	})
-	if err != nil {
-		return
-	}
-	var c confirmed
-	key, at, _ := strings.Cut(text, " ")
-	if c.by.UnmarshalText([]byte(key)) == nil {
-		c.time, err = strconv.ParseInt(at, 10, 64)
-		if err != nil {
-			c = confirmed{}
-		}
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.unsure.loaded {
-		p.unsure.confirmed, p.unsure.kept, p.unsure.loaded = c, c, true
-	}
-}
-
-// keepConfirmation writes who last confirmed the roster, at most once a minute.
-func (p *Peer) keepConfirmation(t int64) int64 {
-	p.mu.Lock()
-	c, kept := p.unsure.confirmed, p.unsure.kept
-	due := c.time > kept.time+askAgain
-	if due {
-		p.unsure.kept = c
-	}
-	p.mu.Unlock()
-	if due {
-		text, err := c.by.MarshalText()
-		if err == nil {
-			err = p.home.state.Update(p.ctx, p.mesh, func(tx *profile.Tx) error {
-				return tx.SetValue(valueConfirmed, string(text)+" "+strconv.FormatInt(c.time, 10))
-			})
-		}
-		if err != nil && p.ctx.Err() == nil {
-			p.home.log.Info("noting who confirmed the roster", "mesh", p.alias, "err", err)
-		}
-	}
-	return 0
 }
 
 // unsureOf notes that somebody spoke of a place that is not here, and has it looked

@@ -126,8 +126,13 @@ func (a *app) showPeople(people peer.People, verbose bool) error {
 	if err := t.write(a.ui); err != nil {
 		return err
 	}
-	if verbose && people.Confirmed != "" {
+	switch {
+	case people.Unconfirmed:
+		a.ui.hint("warning: nobody confirmed this list for 24 hours, though others are connected: someone may be withholding a revocation. Ask them")
+	case verbose && people.Confirmed != "":
 		a.ui.hint("This list was last confirmed by %s, %s", people.Confirmed, clockTime(unixMilli(people.ConfirmedAt), now))
+	case verbose:
+		a.ui.hint("Nobody confirmed this list yet: others do with each message and card")
 	}
 	return nil
 }

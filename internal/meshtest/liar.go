@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/coder/websocket"
 
@@ -163,7 +164,27 @@ func (l *Liar) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var both sync.WaitGroup
 	both.Go(func() { defer cancel(); l.pass(ctx, true, down, up) })
 	both.Go(func() { defer cancel(); l.pass(ctx, false, up, down) })
+	both.Go(func() { keepAlive(ctx, down) })
 	both.Wait()
+}
+
+// pingEvery is how often the liar gives a peer a sign of life, as a broker does.
+const pingEvery = 30 * time.Second
+
+// keepAlive gives a peer signs of life: pings end at each hop.
+func keepAlive(ctx context.Context, down *websocket.Conn) {
+	tick := time.NewTicker(pingEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		if down.Ping(ctx) != nil {
+			return
+		}
+	}
 }
 
 // pass reads from one side and writes to the other what the lie makes of it.
