@@ -58,11 +58,11 @@ func TestLongBodiesComeInPages(t *testing.T) {
 	m := peer.Message{Short: "m-8fk2", Body: body, Kind: peer.Ask, From: peer.Sender{Address: "alice@laptop"}, Sent: time.Unix(0, 0)}
 	var read strings.Builder
 	for offset := 0; offset < len(body); {
-		end := page(body, offset)
+		end := page(body, offset, pageBytes)
 		if end <= offset || !utf8.ValidString(body[offset:end]) {
 			t.Fatalf("page at %d ends at %d", offset, end)
 		}
-		if text := framed(m, offset); !strings.HasPrefix(text, "question m-8fk2 from alice@laptop · member · ") || len(text) > 2*pageBytes {
+		if text := framed(m, offset, pageBytes); !strings.HasPrefix(text, "question m-8fk2 from alice@laptop · member · ") || len(text) > 2*pageBytes {
 			t.Fatalf("page at %d: %d bytes, begins %q", offset, len(text), text[:60])
 		}
 		read.WriteString(body[offset:end])

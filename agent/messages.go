@@ -16,7 +16,9 @@ import (
 const (
 	resultMessages = 20       // messages
 	resultBytes    = 24 << 10 // bytes of bodies, at least one message
-	pageBytes      = 8 << 10  // bytes of one body; the rest by id and offset
+	wholeBytes     = 4 << 10  // of a body that is longer, only the first lines are shown unasked
+	firstBytes     = 1 << 10  // these lines
+	pageBytes      = 8 << 10  // bytes of a page, by id and offset
 
 	senderRate   = 30  // messages of one sender a minute; of the others a line tells
 	earlierTurns = 3   // of a message's thread, in short
@@ -27,7 +29,7 @@ const (
 )
 
 type checkInput struct {
-	ID     string `json:"id,omitempty" jsonschema:"read on in this message, m-…"`
+	ID     string `json:"id,omitempty" jsonschema:"read this message, m-…"`
 	Offset int    `json:"offset,omitempty" jsonschema:"with id: from which byte"`
 }
 
@@ -75,7 +77,7 @@ func (s *server) checkOne(ctx context.Context, p *peer.Peer, c *check) error {
 	}
 	shown := inbox.Messages
 	for i, m := range inbox.Messages {
-		size := min(len(m.Body), pageBytes)
+		size := shownBytes(m.Body)
 		if size > c.left && c.messages > 0 {
 			shown = inbox.Messages[:i]
 			if err := p.Release(ctx, inbox.Messages[i:]...); err != nil {
@@ -108,7 +110,7 @@ func (s *server) framed(ctx context.Context, p *peer.Peer, m peer.Message) strin
 	if err != nil && !errors.Is(err, peer.ErrNoSuchMessage) {
 		s.options.Logger.Warn("the thread of a message", "error", err)
 	}
-	return framed(m, 0, before...)
+	return framed(m, 0, shownBytes(m.Body), before...)
 }
 
 // offline says which meshes cannot be reached, since "no messages" would
@@ -129,16 +131,39 @@ func (s *server) offline(peers []*peer.Peer) string {
 	return b.String()
 }
 
-// readOn returns a later part of a message that was shown before.
+// readOn returns a page of a message that was shown before, or of one's own.
 func (s *server) readOn(ctx context.Context, set *peer.Set, in checkInput) (*mcp.CallToolResult, any, error) {
-	_, m, err := s.find(ctx, set, in.ID)
+	t, err := s.kept(ctx, set, in.ID)
 	if err != nil {
 		return nil, nil, err
 	}
-	if in.Offset < 0 || in.Offset >= len(m.Body) {
-		return nil, nil, fmt.Errorf("offset: %s has %d bytes", m.Short, len(m.Body))
+	if in.Offset < 0 || in.Offset > 0 && in.Offset >= len(t.Body) {
+		return nil, nil, fmt.Errorf("offset: %s has %d bytes", t.Short, len(t.Body))
 	}
-	return plainResult(framed(m, in.Offset)), nil, nil
+	if t.Outgoing {
+		var b strings.Builder
+		fmt.Fprintf(&b, "%s %s from you to %s · %s", kindWord(t.Kind), t.Short, t.With, t.Sent.Format(clock))
+		writePage(&b, t.Message, in.Offset, pageBytes)
+		return plainResult(b.String()), nil, nil
+	}
+	return plainResult(framed(t.Message, in.Offset, pageBytes)), nil, nil
+}
+
+// kept finds a message that was shown, or that was sent from here.
+func (s *server) kept(ctx context.Context, set *peer.Set, id string) (peer.Turn, error) {
+	_, m, err := s.find(ctx, set, id)
+	if err == nil {
+		return peer.Turn{Message: m}, nil
+	}
+	if !errors.Is(err, peer.ErrNoSuchMessage) {
+		return peer.Turn{}, err
+	}
+	for _, p := range set.Peers() {
+		if t, e := p.Read(ctx, id); !errors.Is(e, peer.ErrNoSuchMessage) {
+			return t, e
+		}
+	}
+	return peer.Turn{}, err
 }
 
 // kindWord is how a kind is called in front of an agent.
@@ -150,10 +175,10 @@ func kindWord(k peer.Kind) string {
 }
 
 // framed returns one message as a tool result shows it: a header of ours with
-// the sender that the chain proves, then the peer's words from byte offset on,
-// each line behind a bar. Turns of the thread before it stand there in short, each on
-// a line behind a bar too.
-func framed(m peer.Message, offset int, before ...peer.Turn) string {
+// the sender that the chain proves, then size bytes of the peer's words from byte
+// offset on, each line behind a bar. Turns of the thread before it stand there in
+// short, each on a line behind a bar too.
+func framed(m peer.Message, offset, size int, before ...peer.Turn) string {
 	trust := "member"
 	switch {
 	case m.From.Self:
@@ -176,19 +201,34 @@ func framed(m peer.Message, offset int, before ...peer.Turn) string {
 		b.WriteString("\n(dated ahead of this machine's clock: one of the two clocks is wrong)")
 	}
 	writeEarlier(&b, before)
-	end := page(m.Body, offset)
-	if offset > 0 {
-		fmt.Fprintf(&b, "\n(from byte %d)", offset)
-	}
+	writePage(&b, m, offset, size)
+	return b.String()
+}
+
+// writePage writes about size bytes of a body from byte offset on, and how to get the
+// rest.
+func writePage(b *strings.Builder, m peer.Message, offset, size int) {
 	if m.Body == "" {
-		return b.String() // a decline without a word
+		return // a decline without a word
 	}
+	if offset > 0 {
+		fmt.Fprintf(b, "\n(from byte %d)", offset)
+	}
+	end := page(m.Body, offset, size)
 	b.WriteByte('\n')
 	b.WriteString(quoted(m.Body[start(m.Body, offset):end]))
 	if end < len(m.Body) {
-		fmt.Fprintf(&b, "\n(%d bytes more: check_messages with id %s, offset %d)", len(m.Body)-end, m.Short, end)
+		fmt.Fprintf(b, "\n(%d of %d bytes more: check_messages with id %s, offset %d; or save_message)", len(m.Body)-end, len(m.Body), m.Short, end)
 	}
-	return b.String()
+}
+
+// shownBytes is how much of a body is shown unasked: all of a short one, the first
+// lines of a long one.
+func shownBytes(body string) int {
+	if len(body) <= wholeBytes {
+		return len(body)
+	}
+	return firstBytes
 }
 
 // writeEarlier writes what was said before in a thread.
@@ -198,11 +238,7 @@ func writeEarlier(b *strings.Builder, before []peer.Turn) {
 	}
 	b.WriteString("\n(earlier in this thread:")
 	for _, t := range before {
-		who := t.From.Address
-		if t.Outgoing {
-			who = "you to " + t.With
-		}
-		fmt.Fprintf(b, "\n%s%s %s %s", bar, who, t.Short, oneLine(t.Body, earlierRunes))
+		fmt.Fprintf(b, "\n%s%s %s %s", bar, whose(t), t.Short, oneLine(t.Body, earlierRunes))
 	}
 	b.WriteString("\nnow:)")
 }
@@ -215,15 +251,15 @@ func start(body string, offset int) int {
 	return offset
 }
 
-// page returns where the part of a body that begins at offset ends: after at
-// most pageBytes, at the end of a line if there is one in the last quarter.
-func page(body string, offset int) int {
-	end := offset + pageBytes
+// page returns where the part of a body that begins at offset ends: after at most
+// size bytes, at the end of a line if there is one in the last quarter.
+func page(body string, offset, size int) int {
+	end := offset + size
 	if end >= len(body) {
 		return len(body)
 	}
 	end = start(body, end)
-	if i := strings.LastIndexByte(body[offset:end], '\n'); i > pageBytes*3/4 {
+	if i := strings.LastIndexByte(body[offset:end], '\n'); i > size*3/4 {
 		return offset + i + 1
 	}
 	return end

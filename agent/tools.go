@@ -65,6 +65,16 @@ func (s *server) addTools(srv *mcp.Server) {
 		Description: "What became of a message that was sent: each state, when, by whose word.",
 		Annotations: reads("Status of a sent message"),
 	}, s.messageStatus)
+	mcp.AddTool(srv, &mcp.Tool{
+		Name:        "history",
+		Description: "Earlier messages of yours, also from before a restart or a compaction.",
+		Annotations: reads("Read earlier messages"),
+	}, s.history)
+	mcp.AddTool(srv, &mcp.Tool{
+		Name:        "save_message",
+		Description: "Write a long message that you were shown into a new file.",
+		Annotations: &mcp.ToolAnnotations{Title: "Save a message as a file", DestructiveHint: &no, OpenWorldHint: &no},
+	}, s.saveMessage)
 }
 
 // text makes a result of text, with a word about what waits.

@@ -20,6 +20,7 @@ import (
 type session struct {
 	*mcp.ClientSession
 	t        *testing.T
+	dir      string // where the agent works
 	progress atomic.Int32
 	end      func()
 }
@@ -27,11 +28,11 @@ type session struct {
 // begin starts a server over a machine's profile, and a client that talks to it.
 func begin(t *testing.T, x *meshtest.Machine, label string) *session {
 	t.Helper()
-	s := &session{t: t}
+	s := &session{t: t, dir: t.TempDir()}
 	inside, outside := mcp.NewInMemoryTransports()
 	done := make(chan error, 1)
 	go func() {
-		done <- Run(context.Background(), Options{Dir: x.Profile, Version: "test", Transport: inside, Logger: x.Logger(x.User),
+		done <- Run(context.Background(), Options{Dir: x.Profile, Cwd: s.dir, Version: "test", Transport: inside, Logger: x.Logger(x.User),
 			Environ: func(string) string { return "" },
 			adjust:  func(o *peer.Options) { o.Dial, o.Listen, o.Label = x.Net.Dial, x.Net.Listen, label }})
 	}()
@@ -120,7 +121,7 @@ func TestWhatTheToolsCost(t *testing.T) {
 		if len(tools)+len(started) > 7000 {
 			t.Errorf("definitions and instructions have %d bytes", len(tools)+len(started))
 		}
-		if len(list.Tools) != 8 {
+		if len(list.Tools) != 10 {
 			t.Errorf("%d tools", len(list.Tools))
 		}
 		empty, err := json.Marshal(alice.result("check_messages", nil))

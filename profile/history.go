@@ -2,6 +2,7 @@ package profile
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -72,19 +73,76 @@ func (tx *Tx) scanHistory(r sqlite.Row) (Message, error) {
 	}, err
 }
 
-// History reads the newest messages of the mesh before a place (0: from the
-// newest), newest first, at most limit.
-func (tx *Tx) History(before int64, limit int) (all []Message, err error) {
+// HistoryQuery says which messages of the history are wanted. The zero value means
+// all of them.
+type HistoryQuery struct {
+	// With are the peers that wrote them, or to whom they went; nil: anybody.
+	With []keys.Public
+	// Label is of the session of those peers; "": any.
+	Label string
+	// Audience is how they were addressed, as typed; "": in any way.
+	Audience string
+	// Words must all begin a word of the text.
+	Words []string
+	// Before is the place that they stand before; 0: the end.
+	Before int64
+	// Limit is how many, at most.
+	Limit int
+}
+
+// History reads messages of the mesh, newest first.
+func (tx *Tx) History(h HistoryQuery) (all []Message, err error) {
+	peers, err := tx.listed(h.With)
+	if err != nil {
+		return nil, err
+	}
+	before := h.Before
 	if before <= 0 {
 		before = 1<<63 - 1
 	}
-	err = tx.q.Each("SELECT "+historyColumns+" FROM history WHERE mesh = ? AND place < ? ORDER BY place DESC LIMIT ?",
-		[]any{tx.mesh, before, limit}, func(r sqlite.Row) error {
+	err = tx.q.Each("SELECT "+historyColumns+" FROM history h WHERE mesh = ?1 AND place < ?2"+
+		" AND (?3 = '' OR audience = ?3)"+
+		" AND (?4 = '' OR place IN (SELECT rowid FROM history_text WHERE history_text MATCH ?4))"+
+		" AND (NOT ?5 OR CASE outgoing"+
+		" WHEN 0 THEN peer IN (SELECT value FROM json_each(?6)) AND (?7 = '' OR label = ?7)"+
+		" ELSE EXISTS (SELECT 1 FROM sent s JOIN sent_target t ON t.sent = s.id"+
+		" WHERE s.tail = h.tail AND s.message = h.message AND s.mesh = h.mesh"+
+		" AND t.recipient IN (SELECT value FROM json_each(?6)) AND (?7 = '' OR t.label = ?7)) END)"+
+		" ORDER BY place DESC LIMIT ?8",
+		[]any{tx.mesh, before, h.Audience, matchAll(h.Words), h.With != nil, peers, h.Label, h.Limit},
+		func(r sqlite.Row) error {
 			m, err := tx.scanHistory(r)
 			all = append(all, m)
 			return err
 		})
 	return all, err
+}
+
+// matchAll is a full-text query for texts in which each of the words begins one. In
+// quotes no character of them is an operator.
+func matchAll(words []string) string {
+	var b strings.Builder
+	for _, w := range words {
+		fmt.Fprintf(&b, `"%s"* `, strings.ReplaceAll(w, `"`, `""`))
+	}
+	return b.String()
+}
+
+// listed is the small integers of peers as a JSON array; a peer of which nothing is
+// known here is left out.
+func (tx *Tx) listed(all []keys.Public) (string, error) {
+	list := []int64{}
+	for _, key := range all {
+		n, err := tx.known(key)
+		if err != nil {
+			return "", err
+		}
+		if n != 0 {
+			list = append(list, n)
+		}
+	}
+	text, err := json.Marshal(list)
+	return string(text), err
 }
 
 // FindHistory reads messages of the history by id: two members may have used

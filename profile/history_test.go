@@ -41,8 +41,8 @@ func TestHistory(t *testing.T) {
 		if len(got) != 2 {
 			t.Error(got)
 		}
-		page, err2 := tx.History(0, 2)
-		rest, err3 := tx.History(page[1].Place, 100)
+		page, err2 := tx.History(HistoryQuery{Limit: 2})
+		rest, err3 := tx.History(HistoryQuery{Before: page[1].Place, Limit: 100})
 		if page[0].From != carol || page[1].ID != id(5) || len(rest) != 4 {
 			t.Error(page, rest)
 		}
@@ -56,7 +56,7 @@ func TestHistory(t *testing.T) {
 		t.Fatal(err)
 	}
 	do(t, s, func(tx *Tx) error {
-		all, err := tx.History(0, 100)
+		all, err := tx.History(HistoryQuery{Limit: 100})
 		if len(all) != 3 {
 			t.Errorf("%d left", len(all))
 		}

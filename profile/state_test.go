@@ -208,7 +208,7 @@ func TestMeshesApartAndDropped(t *testing.T) {
 	count := func(m keys.MeshID) (n int) {
 		t.Helper()
 		if err := s.View(t.Context(), m, func(tx *Tx) error {
-			all, err := tx.History(0, 10)
+			all, err := tx.History(HistoryQuery{Limit: 10})
 			boxed, err2 := tx.CountInbox()
 			waiting, err3 := tx.CountOutbox()
 			chain, err4 := tx.Chain(Roster, 0, 0)

@@ -58,7 +58,7 @@ const (
 
 // readOnlyTools are the tools that show something, or say what this session
 // does: allowed from the start.
-var readOnlyTools = []string{"check_messages", "list_peers", "message_status", "set_summary"}
+var readOnlyTools = []string{"check_messages", "history", "list_peers", "message_status", "set_summary"}
 
 // answerTools answer somebody who asked: allowed by the second question.
 var answerTools = []string{"reply", "decline"}
