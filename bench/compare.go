@@ -20,9 +20,9 @@ type contender struct {
 // rig is a contender that is up, with its pairs connected.
 type rig interface {
 	// run keeps every pair's slots busy for warm and then for d, and returns
-	// how many messages a second were done in d: each arrived, and was
-	// acknowledged if the contender acknowledges.
-	run(ctx context.Context, warm, d time.Duration) (float64, error)
+	// what was done in d: each message arrived, and was acknowledged if the
+	// contender acknowledges.
+	run(ctx context.Context, warm, d time.Duration) (result, error)
 
 	// close ends everything; after it nothing of the rig runs.
 	close() error
@@ -60,11 +60,12 @@ type table struct {
 	size  int
 	names []string
 	rates [][]float64 // messages a second
+	costs [][]float64 // processor time a message, in microseconds
 }
 
 // compare starts the contenders and lets them run in turn, round by round.
 func compare(ctx context.Context, cfg config, size int, chosen []contender, progress io.Writer) (t table, err error) {
-	t = table{size: size, rates: make([][]float64, len(chosen))}
+	t = table{size: size, rates: make([][]float64, len(chosen)), costs: make([][]float64, len(chosen))}
 	rigs := make([]rig, len(chosen))
 	defer func() {
 		for _, r := range rigs {
@@ -81,12 +82,13 @@ func compare(ctx context.Context, cfg config, size int, chosen []contender, prog
 	}
 	for round := range cfg.rounds {
 		for i, r := range rigs {
-			rate, err := r.run(ctx, cfg.warm, cfg.round)
+			got, err := r.run(ctx, cfg.warm, cfg.round)
 			if err != nil {
 				return t, fmt.Errorf("%s, round %d: %w", t.names[i], round+1, err)
 			}
-			t.rates[i] = append(t.rates[i], rate)
-			fmt.Fprintf(progress, "%d B, round %d of %d, %s: %.0f/s\n", size, round+1, cfg.rounds, t.names[i], rate)
+			t.rates[i] = append(t.rates[i], got.rate)
+			t.costs[i] = append(t.costs[i], got.cost)
+			fmt.Fprintf(progress, "%d B, round %d of %d, %s: %.0f/s\n", size, round+1, cfg.rounds, t.names[i], got.rate)
 		}
 	}
 	return t, nil
@@ -97,14 +99,14 @@ func compare(ctx context.Context, cfg config, size int, chosen []contender, prog
 func (t table) write(out io.Writer) {
 	fmt.Fprintf(out, "\n%d B\n", t.size)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(w, "contender\tmessages/s\tlowest\thighest\tratio to %s\t\n", t.names[0])
+	fmt.Fprintf(w, "contender\tmessages/s\tlowest\thighest\tratio to %s\tCPU µs each\tCPU ratio\t\n", t.names[0])
 	for i, name := range t.names {
-		ratios := make([]float64, len(t.rates[i]))
-		for j, rate := range t.rates[i] {
-			ratios[j] = rate / t.rates[0][j]
+		ratios, cheaper := make([]float64, len(t.rates[i])), make([]float64, len(t.rates[i]))
+		for j := range t.rates[i] {
+			ratios[j], cheaper[j] = t.rates[i][j]/t.rates[0][j], t.costs[0][j]/t.costs[i][j]
 		}
-		fmt.Fprintf(w, "%s\t%.0f\t%.0f\t%.0f\t%.2f\t\n", name,
-			median(t.rates[i]), slices.Min(t.rates[i]), slices.Max(t.rates[i]), median(ratios))
+		fmt.Fprintf(w, "%s\t%.0f\t%.0f\t%.0f\t%.2f\t%.1f\t%.2f\t\n", name, median(t.rates[i]),
+			slices.Min(t.rates[i]), slices.Max(t.rates[i]), median(ratios), median(t.costs[i]), median(cheaper))
 	}
 	w.Flush()
 }

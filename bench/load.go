@@ -40,10 +40,16 @@ func (l *load) fail(err error) {
 	}
 }
 
+// result is what one run came to.
+type result struct {
+	rate float64 // messages a second
+	cost float64 // this process's processor time a message, in microseconds
+}
+
 // run lets send start one message after the other for every pair, while the
-// pair has a free slot, and returns how many a second were finished between
-// warm and warm+d. It returns when all slots came back.
-func (l *load) run(ctx context.Context, warm, d time.Duration, send func(pair int) error) (float64, error) {
+// pair has a free slot, and returns what was finished between warm and
+// warm+d. It returns when all slots came back.
+func (l *load) run(ctx context.Context, warm, d time.Duration, send func(pair int) error) (result, error) {
 	ctx, stop := context.WithCancel(ctx)
 	var senders sync.WaitGroup
 	for pair := range l.pairs {
@@ -65,24 +71,26 @@ func (l *load) run(ctx context.Context, warm, d time.Duration, send func(pair in
 			}
 		})
 	}
-	rate, err := l.measure(ctx, warm, d)
+	got, err := l.measure(ctx, warm, d)
 	stop()
 	senders.Wait()
 	if err != nil {
-		return 0, err
+		return result{}, err
 	}
-	return rate, l.drain()
+	return got, l.drain()
 }
 
-func (l *load) measure(ctx context.Context, warm, d time.Duration) (float64, error) {
+func (l *load) measure(ctx context.Context, warm, d time.Duration) (result, error) {
 	if err := l.wait(ctx, warm); err != nil {
-		return 0, err
+		return result{}, err
 	}
-	from, start := l.done.Load(), time.Now()
+	from, start, used := l.done.Load(), time.Now(), processorTime()
 	if err := l.wait(ctx, d); err != nil {
-		return 0, err
+		return result{}, err
 	}
-	return float64(l.done.Load()-from) / time.Since(start).Seconds(), nil
+	took, spent := time.Since(start), processorTime()-used
+	n := float64(l.done.Load() - from)
+	return result{rate: n / took.Seconds(), cost: float64(spent.Microseconds()) / max(n, 1)}, nil
 }
 
 func (l *load) wait(ctx context.Context, d time.Duration) error {

@@ -84,7 +84,7 @@ func (r *relayRig) read(pair int, conn *websocket.Conn) {
 	}
 }
 
-func (r *relayRig) run(ctx context.Context, warm, d time.Duration) (float64, error) {
+func (r *relayRig) run(ctx context.Context, warm, d time.Duration) (result, error) {
 	return r.load.run(ctx, warm, d, func(pair int) error {
 		r.sent[pair]++
 		message := append(binary.BigEndian.AppendUint64(nil, r.sent[pair]), r.message[8:]...)

@@ -88,7 +88,7 @@ func newLink(ctx context.Context, m *mesh, pair, size, inFlight int) (*link, err
 	return l, nil
 }
 
-func (r *sealedRig) run(ctx context.Context, warm, d time.Duration) (float64, error) {
+func (r *sealedRig) run(ctx context.Context, warm, d time.Duration) (result, error) {
 	return r.load.run(ctx, warm, d, func(pair int) error { return r.links[pair].send(r.mesh) })
 }
 

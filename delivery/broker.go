@@ -39,7 +39,7 @@ type Broker struct {
 	head        int
 	seq         uint64
 	grace       int             // items whose commit waits
-	due         [8][]*peerState // by the millisecond, modulo 8
+	due         [8][]*peerState // by the millisecond, modulo 8; who is due later is looked at in vain
 	emptied     []*peerState    // empty, the memory of the bucket looked at last
 	ticked      int64           // buckets up to here were looked at
 	waiting     int             // messages that wait, of all recipients

@@ -177,7 +177,7 @@ func TestCommitDoesNotWaitWhereThatIsHopeless(t *testing.T) {
 	r.connect(2, 2, wire.ReceivesLive)
 	for m := 2; m < 12; m++ { // a recipient that takes long
 		r.send(1, m, 2)
-		r.now += 40
+		r.now += 8 * wire.CommitWait
 		r.b.Tick(r.now)
 		r.receipt(2, wire.VerdictReceived, 1, m)
 	}

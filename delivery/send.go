@@ -261,7 +261,7 @@ func (b *Broker) offer(it *item) {
 }
 
 // schedule decides how long a new item's commit waits for a receipt [CM-8]: at
-// most 5 ms, no longer than twice what this recipient lately took, not at all
+// most 200 ms, no longer than twice what this recipient lately took, not at all
 // where that is hopeless.
 func (b *Broker) schedule(it *item) {
 	p := it.to

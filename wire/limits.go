@@ -32,7 +32,7 @@ const (
 	InFlight            = 1024       // sends of one connection without ack; beyond it the broker stops reading
 	Heartbeat           = 30_000     // between two signs of life
 	SilenceWithin       = 75_000     // two and a half heartbeats: the connection is dead
-	CommitWait          = 5          // longest wait of a commit for a receipt
+	CommitWait          = 200        // longest wait of a commit for a receipt
 	DefaultExpiry       = 7 * day    // a message without expiry of its own
 	MaxExpiry           = 30 * day   // longest expiry, from the time of sending
 	ClockAhead          = 600_000    // a message further ahead than this is held until its time comes
