@@ -26,6 +26,7 @@ type config struct {
 	warm     time.Duration
 	only     []string
 	profile  string
+	allocs   string
 }
 
 func main() {
@@ -39,7 +40,7 @@ func main() {
 }
 
 // run is main without the process.
-func run(ctx context.Context, args []string, out, progress io.Writer) error {
+func run(ctx context.Context, args []string, out, progress io.Writer) (err error) {
 	cfg, err := parse(args, progress)
 	if err != nil {
 		return err
@@ -54,6 +55,9 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 			return err
 		}
 		defer stop()
+	}
+	if cfg.allocs != "" {
+		defer func() { err = errors.Join(err, writeAllocs(cfg.allocs)) }()
 	}
 	header(out, cfg)
 	for _, size := range cfg.sizes {
@@ -81,6 +85,15 @@ func profile(path string) (stop func(), err error) {
 	}, nil
 }
 
+// writeAllocs writes what was allocated, and where.
+func writeAllocs(path string) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(pprof.Lookup("allocs").WriteTo(f, 0), f.Close())
+}
+
 func parse(args []string, usage io.Writer) (config, error) {
 	cfg := config{}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
@@ -93,6 +106,7 @@ func parse(args []string, usage io.Writer) (config, error) {
 	flags.DurationVar(&cfg.warm, "warm", 300*time.Millisecond, "`time` before each run that is not counted")
 	only := flags.String("only", "", "`names` of contenders, separated by commas; empty: all")
 	flags.StringVar(&cfg.profile, "cpuprofile", "", "`file` for a profile of the whole run")
+	flags.StringVar(&cfg.allocs, "allocprofile", "", "`file` for a profile of what was allocated")
 	if err := flags.Parse(args); err != nil {
 		return cfg, err
 	}
