@@ -34,7 +34,10 @@ func TestStartBroker(t *testing.T) {
 			}
 			done = make(chan error, 1)
 			b, ended := local, done
-			go func() { ended <- b.Run(context.Background()) }()
+			go func() {
+				defer close(ended) // a second end is then no wait
+				ended <- b.Run(context.Background())
+			}()
 			return nil
 		}
 		if err := serve(); err != nil {

@@ -123,6 +123,7 @@ func (p *Peer) connection() error {
 	p.mu.Unlock()
 	err = p.talk(l)
 	stop()
+	p.setCondition(Connecting, nil) // what follows may wait for the disk
 	p.mu.Lock()
 	p.line, p.ready = nil, false
 	p.outbox.Disconnected()
