@@ -56,6 +56,9 @@ func (s *server) listPeers(ctx context.Context, _ *mcp.CallToolRequest, in peers
 // list writes the lines of one member.
 func list(b *strings.Builder, m peer.Member) {
 	fmt.Fprintf(b, "- %s", m.Address)
+	if m.Verified {
+		b.WriteString(" verified")
+	}
 	if m.Display != "" {
 		fmt.Fprintf(b, " %s", oneLine(m.Display, displayRunes))
 	}

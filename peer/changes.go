@@ -45,6 +45,7 @@ func (p *Peer) tellChange(change roster.Change) {
 	view := p.members()
 	for i, e := range change.Entries {
 		if i < len(change.Voids) && change.Voids[i] != nil {
+			p.tellVoid(change.Voids[i])
 			continue
 		}
 		switch body := e.Entry.Body.(type) {
@@ -58,6 +59,17 @@ func (p *Peer) tellChange(change roster.Change) {
 			p.feeds.tell(Event{Kind: EventRoster})
 		}
 	}
+}
+
+// tellVoid tells of an entry that does not count: an honest broker orders none, but
+// those of a later version. [CM-5.59]
+func (p *Peer) tellVoid(why error) {
+	if errors.Is(why, chain.ErrUnknown) {
+		return
+	}
+	p.home.log.Warn("an entry does not count", "mesh", p.alias, "why", why)
+	p.warn(fmt.Sprintf("%s took a change into the list of members of %s that whoever signed it had no right to; it changes nothing. An honest broker refuses it; details: claudemesh doctor --mesh %s",
+		p.host(), p.alias, p.alias))
 }
 
 func (p *Peer) tellJoin(view *roster.View, body chain.Join) {

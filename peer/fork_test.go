@@ -1,6 +1,7 @@
 package peer_test
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -56,18 +57,83 @@ func TestLiarForks(t *testing.T) {
 		if bob.At() == alice.At() || bob.At().N != alice.At().N {
 			t.Fatalf("no fork: %+v and %+v", bob.At(), alice.At())
 		}
+		// Both are told, whoever hears of the other first.
+		const told = "127.0.0.1:7900 has signed two different lists of members of acme: it shows members different ones. Ask an owner, who can mend it: claudemesh mesh heal; details: claudemesh doctor --mesh acme"
+		heard := alice.Events(t.Context())
+		send(t, bob, "alice", "from the other side", peer.SendOptions{SeenWait: -1})
+		meshtest.Event(t, heard, peer.EventWarning, told)
 		events := bob.Events(t.Context())
 		send(t, alice, "bob", "across", peer.SendOptions{SeenWait: -1})
-		meshtest.Event(t, events, peer.EventWarning, "127.0.0.1:7900 has signed two different lists of members of acme: it shows members different ones. Ask an owner, who can heal it")
+		meshtest.Event(t, events, peer.EventWarning, told)
 		meshtest.Pass(time.Hour)
-		if in := waiting(t, bob, peer.TakeOptions{Asked: true}); len(in.Messages) != 0 {
-			t.Errorf("something crossed: %+v", in)
+		for _, p := range []*peer.Peer{alice, bob} {
+			if in := waiting(t, p, peer.TakeOptions{Asked: true}); len(in.Messages) != 0 {
+				t.Errorf("something crossed: %+v", in)
+			}
+		}
+		// The owner says which list counts; bob takes it over by himself, and what
+		// waited crosses.
+		liar.Tell(nil)
+		healed, err := alice.Heal(t.Context(), peer.HealOptions{})
+		if err != nil || !slices.Equal(healed.Members, []string{"alice@laptop", "bob@desk"}) || len(healed.Lost) != 0 {
+			t.Fatalf("heal: %+v, %v", healed, err)
+		}
+		meshtest.Pass(2 * time.Minute) // bob rests after a broker that cheats
+		if got := meshtest.Next(t, bob); got.Body != "across" {
+			t.Errorf("got %+v", got)
+		}
+		if bob.At() != alice.At() {
+			t.Errorf("bob stands at %+v, alice at %+v", bob.At(), alice.At())
+		}
+		send(t, bob, "alice", "mended", peer.SendOptions{})
+		if got := meshtest.Next(t, alice); got.Body != "mended" {
+			t.Errorf("got %+v", got)
 		}
 	})
 }
 
-// fork makes another entry for the next place of the chain, and a head over it.
-func fork(t *testing.T, x *meshtest.Machine, liar *meshtest.Liar) (entry, head signed.Object) {
+// TestHealFromTheOtherSide: the owner's own machine holds the list that the broker does
+// not go on with. The heal says what is lost, and that machine goes on with the others.
+func TestHealFromTheOtherSide(t *testing.T) {
+	run(t, func(t *testing.T, m *meshtest.Mesh) {
+		aliceMachine := m.Create("alice", "laptop")
+		liar := m.Liar()
+		defer liar.Close()
+		alice := deceived(t, aliceMachine, liar, "a")
+		defer m.Close(alice)
+		meshtest.Online(t, alice)
+		other, head := fork(t, aliceMachine, liar)
+		place, err := chain.PlaceOf(other)
+		if err != nil {
+			t.Fatal(err)
+		}
+		liar.Inject(meshtest.Frame{Frame: &wire.Entries{From: place, Entries: []signed.Object{other}, Head: head}})
+		synctest.Wait()
+		events := alice.Events(t.Context())
+		bob := m.Join("bob", "desk").Live("b")
+		defer m.Close(bob)
+		meshtest.Event(t, events, peer.EventWarning, "has signed two different lists of members of acme")
+		stop := errors.New("not now")
+		plan, err := alice.Heal(t.Context(), peer.HealOptions{Checked: func(peer.Healing) error { return stop }})
+		if !errors.Is(err, stop) || !slices.Equal(plan.Members, []string{"alice@laptop", "bob@desk"}) || !slices.Equal(plan.Lost, []string{"an entry of type broker"}) {
+			t.Fatalf("plan: %+v, %v", plan, err)
+		}
+		if _, err := alice.Heal(t.Context(), peer.HealOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		send(t, alice, "bob", "hi", peer.SendOptions{})
+		if got := meshtest.Next(t, bob); got.Body != "hi" {
+			t.Errorf("got %+v", got)
+		}
+		// Who has no owner's key cannot.
+		if _, err := bob.Heal(t.Context(), peer.HealOptions{}); !errors.Is(err, peer.ErrNoOwnerKey) {
+			t.Errorf("bob heals: %v", err)
+		}
+	})
+}
+
+// holding is what a machine keeps of the mesh: its keys, and the chain.
+func holding(t *testing.T, x *meshtest.Machine) (profile.Mesh, *roster.Roster) {
 	t.Helper()
 	folder, err := profile.Open(x.Profile)
 	if err != nil {
@@ -102,6 +168,13 @@ func fork(t *testing.T, x *meshtest.Machine, liar *meshtest.Liar) (entry, head s
 	if err != nil {
 		t.Fatal(err)
 	}
+	return *mine, r
+}
+
+// fork makes another entry for the next place of the chain, and a head over it.
+func fork(t *testing.T, x *meshtest.Machine, liar *meshtest.Liar) (entry, head signed.Object) {
+	t.Helper()
+	mine, r := holding(t, x)
 	e, err := r.State().Sign(time.Now().UnixMilli(), chain.Broker{URLs: []string{"https://elsewhere.example.org"}}, mine.PeerKey)
 	if err != nil {
 		t.Fatal(err)

@@ -205,7 +205,7 @@ func TestLiarReplays(t *testing.T) {
 		renamed := *envelope.Frame.(*wire.Deliver)
 		renamed.ID[15] ^= 1
 		liar.Inject(meshtest.Frame{Frame: &renamed, Payload: envelope.Payload})
-		meshtest.Event(t, events, peer.EventWarning, "127.0.0.1:7900 handed over a message from alice@laptop under another id than alice@laptop gave it; it was refused")
+		meshtest.Event(t, events, peer.EventWarning, "a message from alice@laptop came under another id than the one sealed in it; it was refused. 127.0.0.1:7900 or alice@laptop made it so")
 		nothingMore(t, later)
 		// After its expiry, which is sealed too, it is refused although nobody
 		// remembers it any more.
@@ -233,7 +233,7 @@ func TestLiarMovesEnvelope(t *testing.T) {
 			return []meshtest.Frame{{Frame: &lied, Payload: payload}}
 		}))
 		send(t, alice, "bob", "I am alice", peer.SendOptions{SeenWait: -1})
-		meshtest.Event(t, events, peer.EventWarning, "127.0.0.1:7900 handed over a message as from carol@mac that carol@mac's key did not seal for this machine, or that was changed on the way; it was refused")
+		meshtest.Event(t, events, peer.EventWarning, "127.0.0.1:7900 handed over a message as from carol@mac that does not open: carol@mac did not seal it for this machine, or it was changed on the way; it was refused")
 		// It is reflected to who wrote it: bob gets his own.
 		liar.Tell(only(func(d *wire.Deliver, payload []byte) []meshtest.Frame {
 			lied := *d
@@ -241,7 +241,7 @@ func TestLiarMovesEnvelope(t *testing.T) {
 			return []meshtest.Frame{{Frame: &lied, Payload: payload}}
 		}))
 		send(t, alice, "bob", "I am alice", peer.SendOptions{SeenWait: -1})
-		meshtest.Event(t, events, peer.EventWarning, "as from bob@desk that bob@desk's key did not seal")
+		meshtest.Event(t, events, peer.EventWarning, "as from bob@desk that does not open")
 		// A flipped bit.
 		liar.Tell(only(func(d *wire.Deliver, payload []byte) []meshtest.Frame {
 			lied := append([]byte{}, payload...)
@@ -249,7 +249,7 @@ func TestLiarMovesEnvelope(t *testing.T) {
 			return []meshtest.Frame{{Frame: d, Payload: lied}}
 		}))
 		send(t, alice, "bob", "I am alice", peer.SendOptions{SeenWait: -1})
-		meshtest.Event(t, events, peer.EventWarning, "as from alice@laptop that alice@laptop's key did not seal")
+		meshtest.Event(t, events, peer.EventWarning, "as from alice@laptop that does not open")
 		// A message dressed up as a receipt.
 		liar.Tell(only(func(d *wire.Deliver, payload []byte) []meshtest.Frame {
 			lied := *d
@@ -257,7 +257,7 @@ func TestLiarMovesEnvelope(t *testing.T) {
 			return []meshtest.Frame{{Frame: &lied, Payload: payload}}
 		}))
 		send(t, alice, "bob", "I am alice", peer.SendOptions{SeenWait: -1})
-		meshtest.Event(t, events, peer.EventWarning, "handed over a receipt from alice@laptop as a message, or a message as a receipt")
+		meshtest.Event(t, events, peer.EventWarning, "a message from alice@laptop came as a receipt and is none, or is one and came as a message; it was refused. 127.0.0.1:7900 or alice@laptop made it so")
 		if in := waiting(t, bob, peer.TakeOptions{Asked: true}); len(in.Messages) != 0 {
 			t.Errorf("shown: %+v", in)
 		}

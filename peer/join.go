@@ -123,10 +123,7 @@ type joining struct {
 	at     endpoint
 	folder *profile.Profile
 	state  *profile.State
-	socket *socket
-	ahead  int64 // this clock, ahead of the broker's
-	ledger *roster.Roster
-	count  uint64 // of requests
+	*visit
 }
 
 // openJoin reads a link and opens the profile.
@@ -166,7 +163,7 @@ func linkError(err error) error {
 }
 
 func (j *joining) close() {
-	if j.socket != nil {
+	if j.visit != nil {
 		j.socket.close(wire.CloseNormal)
 	}
 	_ = j.state.Close() // everything that matters was committed
@@ -334,23 +331,12 @@ func (j *joining) appendJoin(body chain.Join, peer keys.PeerPrivate) (signed.Obj
 		if err != nil {
 			return signed.Object{}, j.explainJoin(body, err)
 		}
-		j.count++
-		if err := j.socket.writeFrame(&wire.Append{ID: j.count, Entries: []signed.Object{e.Object}}, nil); err != nil {
-			return signed.Object{}, j.explainChain(err)
-		}
-		got, err := j.entries()
+		appended, err := j.append(e)
 		if err != nil {
 			return signed.Object{}, j.explainChain(err)
 		}
-		page := chain.Page{From: got.From, Entries: got.Entries, Head: got.Head}
-		if got.Appended {
-			page.From, page.Entries = e.Entry.N, []signed.Object{e.Object}
-		}
-		if _, err := j.ledger.Append(page, now()); err != nil {
-			return signed.Object{}, j.explainChain(err)
-		}
-		if got.Appended {
-			return got.Head, nil
+		if appended {
+			return j.ledger.Chain().Head().Object, nil
 		}
 	}
 	return signed.Object{}, errors.New("the mesh changes too fast at the moment; try again")

@@ -2,12 +2,10 @@ package peer
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 
 	"github.com/claudemesh/claudemesh-go/chain"
-	"github.com/claudemesh/claudemesh-go/keys"
 	"github.com/claudemesh/claudemesh-go/roster"
 	"github.com/claudemesh/claudemesh-go/wire"
 )
@@ -20,29 +18,13 @@ func (j *joining) dial(ctx context.Context) error {
 	if err != nil {
 		return explainDial(j.at, "the link", err)
 	}
-	session, err := keys.NewSessionID(rand.Reader)
-	if err != nil {
-		o.abort()
-		return err
-	}
-	w, err := o.greet(ctx, greeting{mesh: j.link.Mesh, as: j.link.Key, session: session, client: j.client()})
-	if err != nil {
+	if j.visit, err = o.visit(ctx, j.link.Mesh, j.link.Key, j.client()); err != nil {
 		return j.explainHello(err)
 	}
-	j.socket, j.ahead = o.socket, w.ahead
-	j.ledger = roster.New(j.link.Mesh, keys.Public{})
-	stop := context.AfterFunc(ctx, o.abort)
-	err = syncPages(0, j.ask, nil, func(page chain.Page) error {
-		_, err := j.ledger.Append(page, now())
-		return err
-	}, func() uint64 { return j.ledger.Chain().Len() })
-	if !stop() {
-		return ctx.Err()
-	}
-	if err != nil {
+	if err := j.readAll(ctx); err != nil {
 		return j.explainChain(err)
 	}
-	if j.ledger.State().BrokerKey() != w.broker {
+	if j.ledger.State().BrokerKey() != j.broker {
 		return &TamperError{Host: j.at.shown(), Sentence: fmt.Sprintf(
 			"%s orders a chain that names another broker's key; nothing was signed", j.at.shown())}
 	}
@@ -54,35 +36,6 @@ func (j *joining) client() string {
 		return "peer"
 	}
 	return j.o.Client
-}
-
-// ask asks for a page of the chain.
-func (j *joining) ask(from uint64) (*wire.Entries, error) {
-	j.count++
-	if err := j.socket.writeFrame(&wire.Sync{ID: j.count, From: from}, nil); err != nil {
-		return nil, err
-	}
-	return j.entries()
-}
-
-// entries reads the answer to the last request.
-func (j *joining) entries() (*wire.Entries, error) {
-	for {
-		frame, err := j.socket.readAny()
-		if err != nil {
-			return nil, err
-		}
-		switch f := frame.(type) {
-		case *wire.Entries:
-			if f.Re == j.count {
-				return f, nil
-			}
-		case *wire.Error:
-			if f.Re == j.count || f.Re == 0 {
-				return nil, refusal(f)
-			}
-		}
-	}
 }
 
 // explainHello is for a hello with the invite key that was not accepted.
@@ -106,7 +59,7 @@ func (j *joining) explainChain(err error) error {
 	var fork *chain.ForkError
 	var conflict *chain.ConflictError
 	switch {
-	case errors.As(err, &refused):
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.As(err, &refused):
 		return err
 	case errors.Is(err, chain.ErrStopped):
 		return &UpdateError{Mesh: "this mesh", Err: err}
@@ -134,5 +87,3 @@ func (j *joining) checkInvite() error {
 	}
 	return &LinkError{Why: "the mesh knows no such invite"}
 }
-
-func (j *joining) brokerNow() int64 { return now() - j.ahead }

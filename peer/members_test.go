@@ -294,7 +294,7 @@ func TestVerify(t *testing.T) {
 		if err != nil || a.Number != b.Number || len(a.Number) != 71 || a.Verified {
 			t.Errorf("%q and %q: %v", a.Number, b.Number, err)
 		}
-		if err := alice.SetVerified(t.Context(), "bob", true); err != nil {
+		if err := alice.SetVerified(t.Context(), a, true); err != nil {
 			t.Fatal(err)
 		}
 		send(t, bob, "alice", "hi", peer.SendOptions{})

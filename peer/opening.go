@@ -111,22 +111,30 @@ func priorityOf(s seal.Priority) wire.Priority {
 }
 
 // suspicion is the sentence for the user about a parcel that no honest broker hands
-// over, or no honest member makes; "" where it may be an accident.
+// over, or no honest member makes. Where either can have made it so it names both:
+// nobody is to be accused by another's doing. [CM-4.32]
 func (p *Peer) suspicion(c *parcel, err error) string {
 	from, host := p.addressOf(c.from), p.host()
+	var what string
 	switch {
 	case errors.Is(err, seal.ErrOpen):
-		return fmt.Sprintf("%s handed over a message as from %s that %s's key did not seal for this machine, or that was changed on the way; it was refused", host, from, from)
-	case errors.Is(err, seal.ErrID):
-		return fmt.Sprintf("%s handed over a message from %s under another id than %s gave it; it was refused", host, from, from)
-	case errors.Is(err, seal.ErrClass):
-		return fmt.Sprintf("%s handed over a receipt from %s as a message, or a message as a receipt; it was refused", host, from)
-	case errors.Is(err, seal.ErrAudience):
-		return fmt.Sprintf("%s handed over a message from %s that is for somebody else; it was refused", host, from)
-	case errors.Is(err, seal.ErrMesh):
-		return fmt.Sprintf("%s handed over a message from %s that belongs to another mesh; it was refused", host, from)
+		return fmt.Sprintf("%s handed over a message as from %s that does not open: %s did not seal it for this machine, or it was changed on the way; it was refused", host, from, from)
+	case errors.Is(err, keys.ErrKeyForm), errors.Is(err, keys.ErrKeyOrder):
+		return fmt.Sprintf("%s handed over a message as from %s, which can be nobody's key; it was refused", host, from)
+	case errors.Is(err, seal.ErrReflected):
+		return fmt.Sprintf("%s handed back a message of this machine as from %s, or %s imitates this machine; it was refused", host, from, from)
 	case errors.Is(err, seal.ErrSender), errors.Is(err, seal.ErrSignature):
-		return fmt.Sprintf("a message that %s's key sealed names another sender; it was refused", from)
+		return fmt.Sprintf("a message that %s sealed names another sender; it was refused: %s is cheating", from, from)
+	case errors.Is(err, seal.ErrID):
+		what = "came under another id than the one sealed in it"
+	case errors.Is(err, seal.ErrClass):
+		what = "came as a receipt and is none, or is one and came as a message"
+	case errors.Is(err, seal.ErrAudience):
+		what = "is sealed for somebody else"
+	case errors.Is(err, seal.ErrMesh):
+		what = "belongs to another mesh"
+	default:
+		what = "cannot be read; perhaps claudemesh is to be updated here"
 	}
-	return ""
+	return fmt.Sprintf("a message from %s %s; it was refused. %s or %s made it so", from, what, host, from)
 }

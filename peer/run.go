@@ -433,9 +433,9 @@ func (p *Peer) explainChain(host string, err error) string {
 	var conflict *chain.ConflictError
 	switch {
 	case errors.As(err, &fork):
-		return fmt.Sprintf("%s has signed two different lists of members of %s: it shows members different ones. Ask an owner, who can heal it; details: claudemesh doctor --mesh %s", host, p.alias, p.alias)
+		return fmt.Sprintf("%s has signed two different lists of members of %s: it shows members different ones. Ask an owner, who can mend it: claudemesh mesh heal; details: claudemesh doctor --mesh %s", host, p.alias, p.alias)
 	case errors.As(err, &conflict):
-		return fmt.Sprintf("%s was restored and goes on with another list of members of %s than this machine holds. Ask an owner, who can heal it; details: claudemesh doctor --mesh %s", host, p.alias, p.alias)
+		return fmt.Sprintf("%s was restored and goes on with another list of members of %s than this machine holds. Ask an owner, who can mend it: claudemesh mesh heal; details: claudemesh doctor --mesh %s", host, p.alias, p.alias)
 	case errors.Is(err, roster.ErrHealRefused), errors.Is(err, roster.ErrOverruled), errors.Is(err, roster.ErrNotOrderer):
 		return fmt.Sprintf("%s goes on with a list of members of %s that a revoked key made. Nothing of it was taken; ask an owner; details: claudemesh doctor --mesh %s", host, p.alias, p.alias)
 	case errors.Is(err, chain.ErrBroken), errors.Is(err, chain.ErrShort), errors.Is(err, signed.ErrForm):

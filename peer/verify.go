@@ -14,6 +14,8 @@ type Safety struct {
 	Number   string // 60 digits in 12 groups of 5
 	Devices  []string
 	Verified bool
+
+	keys []keys.Public // of the user's devices: what the number was made of
 }
 
 // Verify returns the safety number with a user.
@@ -26,7 +28,7 @@ func (p *Peer) Verify(ctx context.Context, user string) (Safety, error) {
 		return Safety{}, err
 	}
 	view := p.members()
-	out := Safety{User: name, Number: keys.SafetyNumber(p.mesh, keysOf(view.User(p.user)), theirs)}
+	out := Safety{User: name, keys: theirs, Number: keys.SafetyNumber(p.mesh, keysOf(view.User(p.user)), theirs)}
 	for _, m := range view.User(name) {
 		out.Devices = append(out.Devices, m.Address())
 	}
@@ -51,20 +53,17 @@ func (p *Peer) verifiable(user string) (string, []keys.Public, error) {
 	return a.User, theirs, nil
 }
 
-// SetVerified marks a user as compared, or takes the mark away.
-func (p *Peer) SetVerified(ctx context.Context, user string, verified bool) error {
-	name, theirs, err := p.verifiable(user)
-	if err != nil {
-		return err
-	}
+// SetVerified marks a user as compared, or takes the mark away. The mark is of the
+// very keys that the number was made of, also where others came meanwhile.
+func (p *Peer) SetVerified(ctx context.Context, s Safety, verified bool) error {
 	return p.home.state.Update(ctx, p.mesh, func(tx *profile.Tx) error {
-		t, err := tx.Trust(name)
+		t, err := tx.Trust(s.User)
 		if err != nil {
 			return err
 		}
 		t.Verified, t.Keys = 0, nil
 		if verified {
-			t.Verified, t.Keys = now(), theirs
+			t.Verified, t.Keys = now(), s.keys
 		}
 		return tx.SetTrust(t)
 	})

@@ -29,6 +29,9 @@ var (
 	ErrMismatch = errors.New("seal: the frame says otherwise")
 	// ErrSender: the sender named inside is not the key that made the box.
 	ErrSender = fmt.Errorf("%w: sender", ErrMismatch)
+	// ErrReflected: the sender named inside is oneself. Both ends of a pair have the
+	// same key: one's own message was handed back as the other's, or the other made it.
+	ErrReflected = fmt.Errorf("%w: oneself", ErrSender)
 	// ErrMesh: the message is for another mesh.
 	ErrMesh = fmt.Errorf("%w: mesh", ErrMismatch)
 	// ErrAudience: one's own key is not in the audience, or the form is not the

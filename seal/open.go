@@ -75,7 +75,7 @@ func OpenDirect(pair *Pair, box []byte, expect Expect) (Message, error) {
 		return Message{}, err
 	}
 	defer clear(plain)
-	m, err := decodePlain(plain, pair.other)
+	m, err := decodePlain(plain, pair)
 	if err != nil {
 		return Message{}, err
 	}
@@ -156,7 +156,7 @@ func OpenGroup(pair *Pair, box, sealed []byte, expect Expect) (Message, error) {
 		return Message{}, err
 	}
 	defer clear(plain)
-	m, err := decodePlain(plain, pair.other)
+	m, err := decodePlain(plain, pair)
 	if err != nil {
 		return Message{}, err
 	}

@@ -95,8 +95,8 @@ func splitPlain(plain []byte) (data, sig []byte, err error) {
 	return data, sig, nil
 }
 
-// decodePlain reads a plaintext that was sealed by the key from. [CM-4.25, CM-4.8]
-func decodePlain(plain []byte, from keys.Public) (Message, error) {
+// decodePlain reads a plaintext that the other end of a pair sealed. [CM-4.25, CM-4.8]
+func decodePlain(plain []byte, pair *Pair) (Message, error) {
 	data, sig, err := splitPlain(plain)
 	if err != nil {
 		return Message{}, err
@@ -105,11 +105,15 @@ func decodePlain(plain []byte, from keys.Public) (Message, error) {
 	if err != nil {
 		return Message{}, err
 	}
-	if m.From != from {
+	switch m.From {
+	case pair.other:
+	case pair.own:
+		return Message{}, ErrReflected
+	default:
 		return Message{}, ErrSender
 	}
 	if sig != nil {
-		if err := (signed.Object{Bytes: data, Sig: sig}).Verify(signed.DomainEnvelope, from); err != nil {
+		if err := (signed.Object{Bytes: data, Sig: sig}).Verify(signed.DomainEnvelope, pair.other); err != nil {
 			return Message{}, ErrSignature
 		}
 		m.Signed = true

@@ -116,7 +116,11 @@ func (a *app) showAnswered(answered peer.Answered, took time.Duration) error {
 	if answered.Declined() {
 		verb = "declined"
 	}
-	return a.showBody(fmt.Sprintf("%s %s in %s: ", m.From.Address, verb, since(took)), m.Body)
+	from := m.From.Address
+	if m.From.Verified {
+		from += " (verified)"
+	}
+	return a.showBody(fmt.Sprintf("%s %s in %s: ", from, verb, since(took)), m.Body)
 }
 
 // showBody prints a peer's words: behind head where they are one line, else below it.

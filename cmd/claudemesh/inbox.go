@@ -116,6 +116,9 @@ func (a *app) showInbox(box peer.Inbox) error {
 // header.
 func (a *app) showMessage(m peer.Message) error {
 	head := fmt.Sprintf("%s  %s", m.From.Address, clockTime(m.Sent.UnixMilli(), time.Now()))
+	if m.From.Verified {
+		head += "  verified"
+	}
 	if m.Missing > 0 {
 		a.ui.hint("%s of %s before the next one did not come", plural(m.Missing, "message"), m.From.Address)
 	}

@@ -107,6 +107,11 @@ func (a *app) showQR(invite peer.Invite) {
 	if invite.AppLink != "" && onLocalNetwork(invite.Link) {
 		text = invite.AppLink
 	}
+	a.drawQR(text)
+}
+
+// drawQR draws a text as a QR code beside the results.
+func (a *app) drawQR(text string) {
 	a.ui.mu.Lock()
 	defer a.ui.mu.Unlock()
 	qrterminal.GenerateWithConfig(text, qrterminal.Config{

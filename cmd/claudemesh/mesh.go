@@ -19,11 +19,11 @@ import (
 func (a *app) meshCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "mesh",
-		Short: "Create, list and choose meshes; keep the owner's key",
+		Short: "Create, list, choose and heal meshes; keep the owner's key",
 		Args:  upTo(0),
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	c.AddCommand(a.meshCreateCommand(), a.meshListCommand(), a.meshUseCommand(), a.ownerKeyCommand())
+	c.AddCommand(a.meshCreateCommand(), a.meshListCommand(), a.meshUseCommand(), a.meshHealCommand(), a.ownerKeyCommand())
 	return c
 }
 

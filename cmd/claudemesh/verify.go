@@ -10,13 +10,15 @@ import (
 )
 
 func (a *app) verifyCommand() *cobra.Command {
-	var remove bool
+	var remove, qr bool
 	c := &cobra.Command{
 		Use:   "verify USER [NUMBER]",
 		Short: "Compare safety numbers with somebody",
 		Long: `Shows the number that you and USER have in common. Both see the same 60 digits if
-there is nobody between you: compare them on the phone. With NUMBER it compares
-them for you and marks USER as verified.`,
+there is nobody between you: compare them on the phone, or let USER's camera read
+them from the QR code that --qr draws. With NUMBER it compares them for you and marks
+USER as verified. The mark stays while USER's devices are the same, or let each other
+in; any other change of them clears it, and you are told.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usagef("whom is missing: %s", cmd.UseLine())
@@ -30,14 +32,15 @@ them for you and marks USER as verified.`,
 				if peer.ClassOf(unreachable) == peer.ClassRefused {
 					return unreachable
 				}
-				if remove {
-					if err := p.SetVerified(ctx, args[0], false); err != nil {
-						return err
-					}
-				}
 				safety, err := p.Verify(ctx, args[0])
 				if err != nil {
 					return err
+				}
+				if remove {
+					if err := p.SetVerified(ctx, safety, false); err != nil {
+						return err
+					}
+					safety.Verified = false
 				}
 				if given := digits(strings.Join(args[1:], "")); len(args) > 1 {
 					if given != digits(safety.Number) {
@@ -45,17 +48,18 @@ them for you and marks USER as verified.`,
 							sentence: fmt.Sprintf("these are not the same numbers: do not trust %s before you know why", safety.User),
 							hint:     "Yours: " + safety.Number}
 					}
-					if err := p.SetVerified(ctx, safety.User, true); err != nil {
+					if err := p.SetVerified(ctx, safety, true); err != nil {
 						return err
 					}
 					safety.Verified = true
 				}
-				return a.showSafety(safety, p.Self().User)
+				return a.showSafety(safety, p.Self().User, qr)
 			})
 		},
 		ValidArgsFunction: a.completeAddress,
 	}
 	c.Flags().BoolVar(&remove, "clear", false, "take the mark away")
+	c.Flags().BoolVar(&qr, "qr", false, "draw the number as a QR code, too")
 	a.jsonFlag(c)
 	return c
 }
@@ -70,7 +74,7 @@ func digits(text string) string {
 	}, text)
 }
 
-func (a *app) showSafety(s peer.Safety, you string) error {
+func (a *app) showSafety(s peer.Safety, you string, qr bool) error {
 	if a.json {
 		return a.ui.json(struct {
 			User     string   `json:"user"`
@@ -81,6 +85,9 @@ func (a *app) showSafety(s peer.Safety, you string) error {
 	}
 	if err := a.ui.result("%s", s.Number); err != nil {
 		return err
+	}
+	if qr {
+		a.drawQR(digits(s.Number)) // digits alone make the smallest code
 	}
 	if s.Verified {
 		return a.ui.result("%-8s %s (%s)", "verified", s.User, strings.Join(s.Devices, ", "))
