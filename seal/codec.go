@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"bytes"
 	"encoding/base64"
 	"fmt"
 	"strconv"
@@ -24,9 +25,9 @@ func DecodeMessage(data []byte) (Message, error) {
 	// The form that Encode writes is read by hand; every other goes the general way.
 	// A test compares the two.
 	if !m.decodeFast(data) {
-		m = Message{}
-		if err := signed.DecodeOpen(data, &m); err != nil {
-			return Message{}, fmt.Errorf("%w: %w", ErrMalformed, err)
+		var err error
+		if m, err = decodeAny(data); err != nil {
+			return Message{}, err
 		}
 	}
 	if err := m.checkSize(len(data)); err != nil {
@@ -34,6 +35,18 @@ func DecodeMessage(data []byte) (Message, error) {
 	}
 	if err := m.Check(); err != nil {
 		return Message{}, err
+	}
+	return m, nil
+}
+
+// decodeAny reads the JSON of a message in whatever form. It works on memory of its
+// own, so that what decodeFast takes needs none.
+func decodeAny(data []byte) (Message, error) {
+	var m Message
+	own := bytes.Clone(data)
+	defer clear(own)
+	if err := signed.DecodeOpen(own, &m); err != nil {
+		return Message{}, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	return m, nil
 }

@@ -52,7 +52,8 @@ func sealDirect(rand io.Reader, pair *Pair, m *Message, sign bool) ([]byte, erro
 	if sign {
 		signer = pair.signer
 	}
-	plain, err := encodePlain(m, signer)
+	var room scratch
+	plain, err := encodePlain(room[:], m, signer)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +71,8 @@ func OpenDirect(pair *Pair, box []byte, expect Expect) (Message, error) {
 	if err != nil {
 		return Message{}, err
 	}
-	plain, err := openBox(key, useMessage, box)
+	var room scratch
+	plain, err := openBox(room[:], key, useMessage, box)
 	if err != nil {
 		return Message{}, err
 	}
@@ -95,7 +97,7 @@ func SealGroup(rand io.Reader, pairs []*Pair, m *Message) (sealed []byte, boxes 
 	if err := checkGroup(pairs, m); err != nil {
 		return nil, nil, err
 	}
-	plain, err := encodePlain(m, nil)
+	plain, err := encodePlain(nil, m, nil)
 	if err != nil {
 		return nil, nil, err
 	}

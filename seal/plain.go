@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
 	"slices"
@@ -47,19 +48,27 @@ func finishPlain(buffer, sig []byte) []byte {
 	return buffer
 }
 
+// scratch is room for the plaintext of a message as most are, on the stack of who seals
+// or opens it.
+type scratch [2 << 10]byte
+
 // encodePlain gives the plaintext of a message, with one byte before it for the use
-// of a box. signer nil means unsigned.
-func encodePlain(m *Message, signer keys.Signer) ([]byte, error) {
-	bound := plainHead + m.sizeBound() + 1 + signed.SignatureSize
-	buffer, err := m.appendTo(make([]byte, plainHead, 1+paddedSize(bound)))
+// of a box; in room where that suffices. signer nil means unsigned.
+func encodePlain(room []byte, m *Message, signer keys.Signer) ([]byte, error) {
+	size := 1 + paddedSize(plainHead+m.sizeBound()+1+signed.SignatureSize)
+	if len(room) < size {
+		room = make([]byte, plainHead, size)
+	}
+	buffer, err := m.appendTo(room[:plainHead])
 	if err != nil {
 		return nil, err
 	}
 	if signer == nil {
 		return finishPlain(buffer, nil), nil
 	}
-	sig := signed.Sign(signed.DomainEnvelope, buffer[plainHead:], signer).Sig
-	return finishPlain(buffer, sig), nil
+	own := bytes.Clone(buffer[plainHead:]) // what a signer is given may stay with it
+	defer clear(own)
+	return finishPlain(buffer, signed.Sign(signed.DomainEnvelope, own, signer).Sig), nil
 }
 
 // splitPlain takes a plaintext apart. A message has one plaintext: other padding is
@@ -113,7 +122,9 @@ func decodePlain(plain []byte, pair *Pair) (Message, error) {
 		return Message{}, ErrSender
 	}
 	if sig != nil {
-		if err := (signed.Object{Bytes: data, Sig: sig}).Verify(signed.DomainEnvelope, pair.other); err != nil {
+		own := bytes.Clone(data) // as in encodePlain
+		defer clear(own)
+		if err := (signed.Object{Bytes: own, Sig: bytes.Clone(sig)}).Verify(signed.DomainEnvelope, pair.other); err != nil {
 			return Message{}, ErrSignature
 		}
 		m.Signed = true

@@ -93,12 +93,13 @@ func sealBox(rand io.Reader, key *[keySize]byte, plain []byte) ([]byte, error) {
 	return secretbox.Seal(box, plain, (*[nonceSize]byte)(box[1:]), key), nil
 }
 
-// openBox opens what sealBox made for this use. [CM-4.3, CM-4.4]
-func openBox(key *[keySize]byte, use byte, box []byte) ([]byte, error) {
+// openBox opens what sealBox made for this use; into room where that suffices. [CM-4.3,
+// CM-4.4]
+func openBox(room []byte, key *[keySize]byte, use byte, box []byte) ([]byte, error) {
 	if len(box) < boxOverhead || box[0] != kxStatic {
 		return nil, malformed("box of %d bytes or an unknown kx", len(box))
 	}
-	plain, ok := secretbox.Open(nil, box[boxHead:], (*[nonceSize]byte)(box[1:]), key)
+	plain, ok := secretbox.Open(room[:0], box[boxHead:], (*[nonceSize]byte)(box[1:]), key)
 	if !ok {
 		return nil, ErrOpen
 	}
@@ -149,7 +150,8 @@ func openContent(pair *[keySize]byte, box, sealed []byte) ([]byte, error) {
 	if len(sealed) < sealedOverhead {
 		return nil, malformed("sealed has %d bytes", len(sealed))
 	}
-	payload, err := openBox(pair, useContent, box)
+	var room [1 + contentSize]byte
+	payload, err := openBox(room[:], pair, useContent, box)
 	if err != nil {
 		return nil, err
 	}

@@ -57,11 +57,11 @@ func TestVectorsPrimitives(t *testing.T) {
 			if len(v.Plain) == 0 {
 				continue // no use, so no box of ours
 			}
-			opened, err := openBox(key, v.Plain[0], made)
+			opened, err := openBox(nil, key, v.Plain[0], made)
 			if err != nil || !bytes.Equal(opened, v.Plain[1:]) {
 				t.Errorf("%s: opens to %x: %v", v.Name, opened, err)
 			}
-			if _, err := openBox(key, v.Plain[0]+1, made); !errors.Is(err, ErrMalformed) {
+			if _, err := openBox(nil, key, v.Plain[0]+1, made); !errors.Is(err, ErrMalformed) {
 				t.Errorf("%s: opens for another use: %v", v.Name, err)
 			}
 		}
@@ -132,7 +132,7 @@ func BenchmarkBox(b *testing.B) {
 			b.ReportAllocs()
 			b.SetBytes(int64(size))
 			for b.Loop() {
-				if _, err := openBox(key, useMessage, box); err != nil {
+				if _, err := openBox(nil, key, useMessage, box); err != nil {
 					b.Fatal(err)
 				}
 			}
