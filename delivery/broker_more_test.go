@@ -273,3 +273,22 @@ func TestFetchThatFailsIsAskedAgain(t *testing.T) {
 	r.b.Tick(r.now)
 	r.want("again", "fetch 1 lane 6 of p2")
 }
+
+// A device stands back for one that was active later and has not looked yet. When
+// that has looked, it looks again, whoever is the last active now.
+func TestWhoStoodBackLooksAgain(t *testing.T) {
+	r := newRig(t, BrokerOptions{Backlog: []Backlog{{To: peerKey(2), Messages: 1, Last: 1}, {To: peerKey(3), Messages: 1, Last: 1}}})
+	for c := Conn(2); c <= 3; c++ {
+		r.now += 10
+		r.b.Connect(r.now, Connection{Conn: c, Peer: peerKey(byte(c)), User: "bob", Session: session(byte(c)), Receives: wire.ReceivesLive})
+	}
+	r.say()
+	r.fetchOne(2, 1, 1)
+	r.want("p3 may have it, or something before it", "")
+	r.now += 10
+	r.b.Active(r.now, 2)
+	r.b.Fetched(r.now, &Fetch{Kind: FetchLane, queue: &r.b.peer(peerKey(3)).queues[LaneOneNext]}, nil, false)
+	r.want("p3 has nothing", "fetch 1 lane 4 of p2")
+	r.fetchOne(2, 1, 1)
+	r.want("so p2 is handed it", "deliver m1 to c2")
+}

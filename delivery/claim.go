@@ -111,7 +111,7 @@ func (b *Broker) takerOne(q *queue, it *item) *connState {
 			return nil
 		}
 		if d := b.anotherFirst(it); g.current != p && d != nil {
-			q.deferred = true
+			q.behind = d
 			if d.queues[it.lane].from == noNumber {
 				b.wake = append(b.wake, d) // it does not look by itself
 			}
@@ -224,7 +224,7 @@ func (q *queue) restart() {
 			q.evicted = 0
 		}
 	}
-	q.skipped, q.deferred = 0, false
+	q.skipped, q.behind = 0, nil
 	q.scan++
 	clear(q.blocked)
 }
@@ -237,11 +237,11 @@ func (b *Broker) scannedOne(q *queue) {
 		return
 	}
 	b.recount(q.to)
-	if q.to.user == nil || q.deferred {
-		return // whom it stood back for lets the others look
+	if q.to.user == nil {
+		return
 	}
 	for _, d := range q.to.user.devices {
-		if d != q.to && prefers(q.to, d) && d.queues[q.lane].deferred {
+		if d.queues[q.lane].behind == q.to {
 			b.rescan(d)
 		}
 	}

@@ -217,7 +217,7 @@ type queue struct {
 	evicted  uint64          // lowest number let go of since the fetch was asked for
 	skipped  int             // one: how much is in the store that could not be handed over
 	scan     uint64          // one: counts the times that the queue is looked through
-	deferred bool            // one: since a device that comes before may have it
+	behind   *peerState      // one: the device that it stood back for, since that may have it; nil: none
 	blocked  map[*group]bool // one: of which something has to stay
 	fetching bool
 	dead     bool // its connection is gone
