@@ -19,9 +19,9 @@ type ReceiptRow struct {
 	Expires int64 // of the message; the receipt expires with it
 }
 
-// ReceiptsTogether is how many messages one sealed receipt may speak of, so
-// that it stays within wire.MaxReceiptSize.
-const ReceiptsTogether = 20
+// ReceiptsTogether is how many messages one sealed receipt speaks of at most:
+// seal.MaxReceipts, which package peer checks.
+const ReceiptsTogether = 16
 
 // Gather gives the receipts that are due, as groups of places, one sealed
 // receipt each, all of one group for one recipient; everything with flush.

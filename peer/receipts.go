@@ -5,13 +5,18 @@ import (
 	"crypto/rand"
 	"errors"
 	"maps"
-	"slices"
 
 	"github.com/claudemesh/claudemesh-go/delivery"
 	"github.com/claudemesh/claudemesh-go/keys"
 	"github.com/claudemesh/claudemesh-go/profile"
 	"github.com/claudemesh/claudemesh-go/seal"
 	"github.com/claudemesh/claudemesh-go/wire"
+)
+
+// What is gathered fits one receipt, and fills it: a negative constant is no uint.
+const (
+	_ uint = seal.MaxReceipts - delivery.ReceiptsTogether
+	_ uint = delivery.ReceiptsTogether - seal.MaxReceipts
 )
 
 // noteReceipt notes, in the transaction that makes it true, what a sender is to be
@@ -85,10 +90,8 @@ func (p *Peer) gatherReceipts(ctx context.Context, t int64, flush bool) (next in
 		}
 	}
 	for _, group := range groups {
-		for some := range slices.Chunk(group, seal.MaxReceipts) {
-			if err := p.sealReceipt(ctx, t, some, byPlace); err != nil {
-				return 0, err
-			}
+		if err := p.sealReceipt(ctx, t, group, byPlace); err != nil {
+			return 0, err
 		}
 	}
 	return next, nil
