@@ -121,12 +121,15 @@ func (s *Stream) Show(n uint64, expires int64) {
 // expiry.
 func RememberUntil(expires int64) int64 { return expires + wire.RememberedAfter }
 
+// PutBack puts a message back that was to be shown, and was not.
+func (r *InboxRow) PutBack() { r.State, r.Shower = InboxWaiting, keys.SessionID{} }
+
 // Recover puts a message back whose shower ended without evidence and whose
 // transcript does not tell. It is shown again and says so; not a copy, which is
 // never shown before it was granted, and then is none.
 func (r *InboxRow) Recover() {
-	r.State, r.Shower = InboxWaiting, keys.SessionID{}
 	r.Again = r.Again || !r.Copy
+	r.PutBack()
 }
 
 // Crashed gives the places of rows in InboxShowing whose shower is not live:

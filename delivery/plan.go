@@ -162,8 +162,12 @@ func (p *planner) stream(rows []*InboxRow) {
 	began := last > 0                               // else the first number seen starts the count
 	held := uint64(0)                               // numbers above last that are here, and held
 	high := last                                    // highest number that was, or may have been, in front of the user
+	undecided := uint64(0)                          // highest number that is claimed, and not answered
 	for _, r := range rows {
-		if r.State == InboxShowing || r.Again {
+		switch {
+		case r.State == InboxShowing && r.Copy:
+			undecided = max(undecided, r.N)
+		case r.State == InboxShowing || r.Again:
 			high = max(high, r.N)
 		}
 	}
@@ -184,7 +188,7 @@ func (p *planner) stream(rows []*InboxRow) {
 			}
 			continue
 		}
-		if mine := p.mine(r); !mine || blocked && numbered {
+		if mine := p.mine(r); !mine || numbered && (blocked || r.N < undecided) {
 			blocked = true
 			continue
 		}

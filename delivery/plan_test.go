@@ -90,6 +90,7 @@ func TestPlanOrder(t *testing.T) {
 		{"but does not hide one", []InboxRow{inRow(1, 5).with(func(r *InboxRow) { r.State = InboxHeld }), inRow(2, 6)}, 3, "next +1990"},
 		{"shown by another, the rest waits", []InboxRow{inRow(1, 4).with(func(r *InboxRow) { r.State, r.Shower = InboxShowing, session(2) }), inRow(2, 5)}, 3, "next +1000000"},
 		{"shown by oneself, it goes on", []InboxRow{inRow(1, 4).with(func(r *InboxRow) { r.State, r.Shower = InboxShowing, session(1) }), inRow(2, 5)}, 3, "2, next +1000000"},
+		{"before what another claims it waits for the answer", []InboxRow{inRow(1, 2).with(func(r *InboxRow) { r.State, r.Shower, r.Copy = InboxShowing, session(2), true }), inRow(2, 1)}, 0, "next +1000000"},
 		{"perhaps shown before", []InboxRow{inRow(1, 2).with(func(r *InboxRow) { r.Again = true }), inRow(2, 1)}, 0, "2 late, 1 again, next +1000000"},
 		{"unopened is passed over", []InboxRow{inRow(1, 0).with(func(r *InboxRow) { r.State = InboxUnopened }), inRow(2, 1)}, 0, "2, next +1000000"},
 		{"ahead of its time", []InboxRow{inRow(1, 1).with(func(r *InboxRow) { r.Sent = planNow + wire.ClockAhead + 5 }), inRow(2, 2)}, 0, "2, next +600005"},

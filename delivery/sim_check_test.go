@@ -220,10 +220,11 @@ func (w *world) show(p *proc, b batched) {
 	if row == nil || row.State != InboxShowing || row.Copy || row.Shower != p.id {
 		w.fail("m%d shown, but state.db does not say so: %+v", m.idx, row)
 	}
-	if b.Gap && row.Arrived <= d.now() && d.now() < row.Arrived+wire.GapWait {
+	// By the clock at its planning, which may have been set back since.
+	if b.Gap && row.Arrived <= b.at && b.at < row.Arrived+wire.GapWait {
 		w.fail("m%d: a gap before it that was not waited for", m.idx)
 	}
-	if row.ahead(d.now()) {
+	if row.ahead(b.at) {
 		w.fail("m%d shown before its time", m.idx)
 	}
 	if rec.over == wire.StateRefused && !d.revoked && !w.clocks && w.limit == 0 {

@@ -131,7 +131,9 @@ type proc struct {
 	look    bool  // plan again
 	lookAt  int64 // when, at the latest
 	asked   bool
-	batch   []batched // being claimed or shown, in order
+	batch   []batched // being claimed, in order
+	claimOn *link     // where that is claimed
+	openAt  int64     // when what is not answered is given up
 	copies  []*simMsg // brought by this link, to be claimed
 	inFront []*simMsg // shown, without evidence yet
 	tellAt  int64     // when receipts are due
@@ -144,9 +146,9 @@ type proc struct {
 // batched is one message of a plan.
 type batched struct {
 	Showing
-	msg     *simMsg
-	granted bool
-	taken   bool
+	msg    *simMsg
+	at     int64 // when it was planned, by the device's clock
+	answer Answer
 }
 
 func (p *proc) String() string { return fmt.Sprintf("%v/p%d(%v)", p.dev, p.num, p.receives) }
@@ -229,6 +231,9 @@ func (p *proc) next() int64 {
 	if p.link == nil && !p.dev.revoked {
 		next = min(max(next, p.dialAt), p.dialAt)
 	}
+	if len(p.batch) > 0 && (next == 0 || p.openAt < next) {
+		next = p.openAt
+	}
 	return next
 }
 
@@ -244,6 +249,10 @@ func (p *proc) work() bool {
 	}
 	if p.link == nil && !p.dev.revoked && p.w.now >= p.dialAt {
 		p.link, p.welcome = p.w.dial(p), false
+		return true
+	}
+	if len(p.batch) > 0 && p.w.now >= p.openAt {
+		p.do(op{kind: opSettle})
 		return true
 	}
 	if t := p.outbox.Next(); t > 0 && now >= t {

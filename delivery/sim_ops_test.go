@@ -25,6 +25,7 @@ const (
 	opOpen
 	opPlan
 	opGrant
+	opSettle
 	opUnlinked
 	opSeen
 	opTell
@@ -51,7 +52,7 @@ func (p *proc) commit(after bool) {
 	p.head++
 	then := p.transact(&o)
 	switch o.kind {
-	case opArrive, opGrant, opUnlinked, opSeen, opRelease:
+	case opArrive, opGrant, opSettle, opUnlinked, opSeen, opRelease:
 		p.w.poke(p.dev)
 	}
 	if after && p.w.fault(4) {
@@ -113,8 +114,10 @@ func (p *proc) transact(o *op) (then func()) {
 		return p.plan()
 	case opGrant:
 		return p.grant(o)
+	case opSettle:
+		return p.settle()
 	case opUnlinked:
-		p.unlinked()
+		return p.unlinked()
 	case opSeen:
 		for _, m := range o.msgs {
 			p.seen(m)

@@ -50,7 +50,7 @@ func (p *proc) plan() (then func()) {
 	for _, s := range plan.Show {
 		r := d.row(s.Place)
 		r.State, r.Shower = InboxShowing, p.id
-		batch = append(batch, batched{Showing: s, msg: p.w.msgOf(r.ID)})
+		batch = append(batch, batched{Showing: s, msg: p.w.msgOf(r.ID), at: d.now()})
 	}
 	return func() {
 		// Copies that were granted to another process of this profile.
@@ -63,99 +63,101 @@ func (p *proc) plan() (then func()) {
 		if len(batch) == 0 {
 			return
 		}
-		p.batch = batch
-		for i := range p.batch {
-			if b := &p.batch[i]; b.Claim {
-				if p.link == nil || !p.welcome {
-					p.do(op{kind: opUnlinked})
-				} else {
+		p.batch, p.claimOn, p.openAt = batch, p.link, p.w.now+5000
+		if p.link != nil && p.welcome {
+			for i := range p.batch {
+				if b := &p.batch[i]; b.Claim {
 					p.link.sendUp(frame{kind: frameReceipt, verdict: wire.VerdictClaim, msg: b.msg})
 				}
 			}
+		} else {
+			p.openAt = p.w.now
 		}
-		p.show()
+		p.answered()
 	}
 }
 
-// show shows what of the batch can be shown, in its order.
-func (p *proc) show() {
-	for len(p.batch) > 0 {
-		b := p.batch[0]
-		switch {
-		case b.taken:
-		case b.Claim && !b.granted:
+// answered goes on once all claims of the batch were answered.
+func (p *proc) answered() {
+	for i := range p.batch {
+		if b := &p.batch[i]; b.Claim && b.answer == AnswerNone {
 			return
-		default:
+		}
+	}
+	p.do(op{kind: opSettle})
+}
+
+// grant is the answer to a claim, or the word that what this connection brought
+// has gone.
+func (p *proc) grant(o *op) (then func()) {
+	d, m := p.dev, o.msg
+	i := slices.IndexFunc(p.batch, func(b batched) bool { return b.msg == m && b.Claim && b.answer == AnswerNone })
+	if i >= 0 {
+		return func() {
+			p.batch[i].answer = AnswerTaken
+			if o.claim {
+				p.batch[i].answer = AnswerGranted
+			}
+			p.answered()
+		}
+	}
+	if r := d.rowOf(m); r != nil && r.Copy && !o.claim {
+		if p.w.tracing {
+			p.w.trace("%v: m%d is taken back", p, m.idx)
+		}
+		d.leaveCopies(GoneCopies([]InboxRow{*r}, d.sessions(), p.id))
+	}
+	return nil // what is granted and was given up here is claimed anew
+}
+
+// settle writes what the broker said about the batch, and shows what is shown.
+func (p *proc) settle() (then func()) {
+	d := p.dev
+	var claimed []Claimed
+	for _, b := range p.batch {
+		claimed = append(claimed, Claimed{StreamKey: StreamKey{b.msg.from.key, b.msg.session, b.msg.audience, b.msg.priority},
+			N: b.msg.n, Claim: b.Claim, Answer: b.answer, Gone: d.row(b.Place) == nil})
+	}
+	var show []batched
+	for i, do := range Settle(claimed) {
+		b := p.batch[i]
+		r := d.row(b.Place)
+		if p.w.tracing {
+			p.w.trace("%v: m%d answered %v: %v", p, b.msg.idx, b.answer, do)
+		}
+		switch do {
+		case ShowIt:
+			show = append(show, b)
+			if b.Claim {
+				r.Copy = false
+				d.take(b.msg)
+			}
+		case PutBack:
+			r.PutBack()
+		case DropIt:
+			d.dropRow(b.Place)
+		}
+	}
+	return func() {
+		p.batch, p.look = nil, true
+		for _, b := range show {
+			if b.Claim && p.claimOn.atProc {
+				p.claimOn.sendUp(frame{kind: frameReceipt, verdict: wire.VerdictReceived, msg: b.msg})
+			}
+		}
+		for _, b := range show {
 			p.w.show(p, b)
 			p.inFront = append(p.inFront, b.msg)
 		}
-		p.batch = p.batch[1:]
-	}
-	p.look = true
-}
-
-// grant is the answer to a claim, or the word that another device has it.
-func (p *proc) grant(o *op) (then func()) {
-	d, m := p.dev, o.msg
-	i := slices.IndexFunc(p.batch, func(b batched) bool { return b.msg == m && b.Claim && !b.granted && !b.taken })
-	var r *InboxRow
-	if i >= 0 {
-		r = d.row(p.batch[i].Place)
-	} else if r = d.rowOf(m); o.claim {
-		r = nil // it comes again
-	}
-	if r == nil || !r.Copy {
-		// The copy has gone; if it was granted, it comes again.
-		return func() {
-			if i >= 0 {
-				p.batch[i].taken = true
-				p.show()
-			}
-		}
-	}
-	if !o.claim {
-		if p.w.tracing {
-			p.w.trace("%v: m%d is taken", p, m.idx)
-		}
-		if i < 0 { // unasked: what this connection brought has gone
-			d.leaveCopies(GoneCopies([]InboxRow{*r}, d.sessions(), p.id))
-			return nil
-		}
-		d.dropRow(r.Place)
-		return func() {
-			p.batch[i].taken = true
-			p.show()
-		}
-	}
-	r.Copy = false
-	d.take(m)
-	return func() {
-		if o.link.atProc {
-			o.link.sendUp(frame{kind: frameReceipt, verdict: wire.VerdictReceived, msg: m})
-		}
-		p.batch[i].granted = true
-		p.show()
 	}
 }
 
-// unlinked is what goes with a connection: copies that it brought, and claims
-// that were not answered.
-func (p *proc) unlinked() {
-	d := p.dev
-	kept := p.batch[:0]
-	for _, b := range p.batch {
-		r := d.row(b.Place)
-		if b.Claim && !b.granted {
-			if r != nil {
-				r.Recover()
-			}
-			continue
-		}
-		kept = append(kept, b)
-	}
-	p.batch = kept
-	d.leaveCopies(GoneCopies(d.inbox, d.sessions(), p.id))
-	p.show()
+// unlinked is what goes with a connection: claims that were not answered, and
+// copies that it brought.
+func (p *proc) unlinked() (then func()) {
+	then = p.settle()
+	p.dev.leaveCopies(GoneCopies(p.dev.inbox, p.dev.sessions(), p.id))
+	return then
 }
 
 // seen is evidence.

@@ -249,7 +249,7 @@ func (p *Peer) Release(ctx context.Context, messages ...Message) error {
 			if row.ID != m.ID || row.State != delivery.InboxShowing || row.Shower != p.session {
 				continue
 			}
-			row.State, row.Shower = delivery.InboxWaiting, keys.SessionID{}
+			row.PutBack()
 			if err := tx.SetInbox(row); err != nil {
 				return err
 			}

@@ -3,7 +3,6 @@ package peer
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"time"
 
@@ -21,9 +20,9 @@ type showing struct {
 	delivery.Showing
 	row     delivery.InboxRow
 	message seal.Message
-	grant   chan bool // of a copy: the broker's answer to the claim
-	gone    bool      // a copy that went with its connection before it was granted
-	missing int       // messages before it that did not come
+	grant   chan bool       // of a copy: the broker's answer to the claim, as it comes
+	answer  delivery.Answer // the same, once it is settled
+	missing int             // messages before it that did not come
 }
 
 // takeRows plans what to show and marks it as being shown, in one transaction. Rows
@@ -99,9 +98,8 @@ func missingBefore(v *delivery.View, row *delivery.InboxRow) int {
 	return max(int(row.N)-int(before)-1, 0)
 }
 
-// claim asks the broker for the copies among what is to be shown, and gives what was
-// granted, with all else, in order. What another device has is dropped; what was not
-// answered goes back.
+// claim asks the broker for the copies among what is to be shown, waits for its
+// answers, and gives what is shown, in order.
 func (p *Peer) claim(ctx context.Context, show []*showing) ([]*showing, error) {
 	p.mu.Lock()
 	l := p.line
@@ -126,88 +124,93 @@ func (p *Peer) claim(ctx context.Context, show []*showing) ([]*showing, error) {
 			}
 		}
 	}()
-	ctx, cancel := context.WithTimeout(ctx, claimWithin)
-	defer cancel()
 	if l != nil {
-		for _, s := range show {
-			if s.Claim {
-				p.answer(l, wire.VerdictClaim, wire.WhyNone, s.row.From, s.row.ID)
-			}
-		}
+		p.awaitGrants(ctx, l, show)
 	}
-	var granted, taken, open []*showing
-	for _, s := range show {
-		switch {
-		case !s.Claim:
-			granted = append(granted, s)
-		case l == nil:
-			open = append(open, s)
-		default:
-			select {
-			case yes := <-s.grant:
-				if yes {
-					granted = append(granted, s)
-				} else {
-					taken = append(taken, s)
-				}
-			case <-l.life.Done():
-				open = append(open, s)
-			case <-ctx.Done():
-				open = append(open, s)
-			}
-		}
-	}
-	err := p.settleClaims(l, granted, taken, open)
-	return slices.DeleteFunc(granted, func(s *showing) bool { return s.gone }), err
+	return p.settleClaims(l, show)
 }
 
-// settleClaims writes what the broker said about claims, and tells it that what was
-// granted is on the disk here.
-func (p *Peer) settleClaims(l *line, granted, taken, open []*showing) error {
-	err := p.home.state.Update(p.ctx, p.mesh, func(tx *profile.Tx) error {
-		for _, s := range granted {
-			if !s.Claim {
-				continue
-			}
-			s.row.Copy = false
-			if err := tx.SetInbox(&s.row); errors.Is(err, profile.ErrNotFound) {
-				s.gone = true // with its connection: it comes again
-				continue
-			} else if err != nil {
-				return err
-			}
-			if err := tx.Remember(s.row.From, s.row.ID, delivery.RememberUntil(s.row.Expires)); err != nil {
-				return err
-			}
+// awaitGrants claims over a line, and notes what the broker says before that ends,
+// or waiting does.
+func (p *Peer) awaitGrants(ctx context.Context, l *line, show []*showing) {
+	ctx, cancel := context.WithTimeout(ctx, claimWithin)
+	defer cancel()
+	for _, s := range show {
+		if s.Claim {
+			p.answer(l, wire.VerdictClaim, wire.WhyNone, s.row.From, s.row.ID)
 		}
-		for _, s := range taken {
-			if err := tx.DropInbox(s.row.Place); err != nil {
-				return err
-			}
+	}
+	for _, s := range show {
+		if !s.Claim {
+			continue
 		}
-		for _, s := range open {
-			row, err := tx.Inbox(s.row.Place) // another connection may have brought it too
-			if errors.Is(err, profile.ErrNotFound) {
-				continue
-			} else if err != nil {
+		select {
+		case yes := <-s.grant:
+			s.answer = delivery.AnswerTaken
+			if yes {
+				s.answer = delivery.AnswerGranted
+			}
+		case <-l.life.Done():
+		case <-ctx.Done():
+		}
+	}
+}
+
+// settleClaims writes what becomes of a plan whose claims were answered, and tells
+// the broker that what was granted is on the disk here. It gives what is shown.
+func (p *Peer) settleClaims(l *line, plan []*showing) (show []*showing, err error) {
+	err = p.home.state.Update(p.ctx, p.mesh, func(tx *profile.Tx) error {
+		show = nil
+		claimed := make([]delivery.Claimed, len(plan))
+		rows := make([]*delivery.InboxRow, len(plan))
+		for i, s := range plan {
+			row, err := tx.Inbox(s.row.Place)
+			if err != nil && !errors.Is(err, profile.ErrNotFound) {
 				return err
 			}
-			row.Recover()
-			if err := tx.SetInbox(row); err != nil {
+			rows[i] = row
+			claimed[i] = delivery.Claimed{StreamKey: s.row.StreamKey, N: s.row.N, Claim: s.Claim, Answer: s.answer, Gone: err != nil}
+		}
+		for i, do := range delivery.Settle(claimed) {
+			if do == delivery.ShowIt {
+				show = append(show, plan[i])
+			}
+			if err := settleRow(tx, rows[i], do); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for _, s := range granted {
-		if s.Claim && !s.gone {
+	for _, s := range show {
+		if s.Claim {
 			p.answer(l, wire.VerdictReceived, wire.WhyNone, s.row.From, s.row.ID)
 		}
 	}
-	return nil
+	return show, nil
+}
+
+// settleRow writes what becomes of one row of a plan.
+func settleRow(tx *profile.Tx, row *delivery.InboxRow, do delivery.Settlement) error {
+	switch do {
+	case delivery.DropIt:
+		return tx.DropInbox(row.Place)
+	case delivery.PutBack:
+		row.PutBack()
+		return tx.SetInbox(row)
+	case delivery.ShowIt:
+		if !row.Copy {
+			return nil
+		}
+		row.Copy = false
+		if err := tx.SetInbox(row); err != nil {
+			return err
+		}
+		return tx.Remember(row.From, row.ID, delivery.RememberUntil(row.Expires))
+	}
+	return nil // delivery.LetGo: it has no row
 }
 
 // seenRows moves messages to the history and notes their receipts, in one
