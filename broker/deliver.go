@@ -46,8 +46,11 @@ func (m *mesh) send(s *session, f *wire.Send, payload []byte) {
 		Conn: s.conn, ID: f.ID, Class: f.Class, Priority: f.Priority, One: f.One,
 		Expires: f.Expires, Sealed: sealed, To: to[:0],
 	}
-	for _, r := range to {
+	for i, r := range to {
 		member, ok := m.state().Member(r.Key)
+		if !ok && f.One && (len(send.To) > 0 || i < len(to)-1) {
+			continue // another device may show it
+		}
 		if !ok {
 			s.sendAck(&wire.Ack{State: wire.StateRefused, Why: m.whyNot(r.Key, now), To: r.Key, IDs: []keys.MessageID{f.ID}})
 			continue

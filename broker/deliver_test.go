@@ -125,7 +125,18 @@ func TestOneDevice(t *testing.T) {
 	if g := want[*wire.Grant](b); !g.Granted || g.IDs[0] != d.ID {
 		t.Fatalf("%+v", g)
 	}
-	id := a.message(keys.Public{}, "mixed", one(bob.Public(), w.alice.Public()))
+	// Who does not belong any more is passed over while another device is left.
+	id := a.message(keys.Public{}, "any that is left", one(keys.Public{9}, bob.Public(), keys.Public{8}))
+	for ack := want[*wire.Ack](a); ack.IDs[0] != id || ack.State != wire.StateQueued; ack = want[*wire.Ack](a) {
+		if ack.State == wire.StateRefused {
+			t.Fatalf("%+v", ack)
+		}
+	}
+	id = a.message(keys.Public{}, "none is left", one(keys.Public{9}, keys.Public{8}))
+	if ack := want[*wire.Ack](a); ack.State != wire.StateRefused || ack.IDs[0] != id || ack.To != (keys.Public{8}) {
+		t.Fatalf("%+v", ack)
+	}
+	id = a.message(keys.Public{}, "mixed", one(bob.Public(), w.alice.Public()))
 	if e := a.wantError(wire.CodeMalformed); e.IDs[0] != id {
 		t.Fatalf("%+v", e)
 	}

@@ -265,8 +265,9 @@ func (b *simBroker) receive(l *link, f frame) {
 			if f.targets&(1<<m.to[i].dev.idx) == 0 {
 				continue
 			}
-			if m.to[i].dev.revoked { // as the caller does
-				if !m.one || len(m.to) == 1 {
+			left := f.targets >> (m.to[i].dev.idx + 1) // devices after this one
+			if m.to[i].dev.revoked {                   // as the caller does
+				if !m.one || len(s.To) == 0 && left == 0 {
 					m.to[i].over = wire.StateRefused
 					l.send(frame{kind: frameAck, msg: m, dev: m.to[i].dev, state: wire.StateRefused, why: wire.WhyRevoked})
 				}
