@@ -80,6 +80,7 @@ func (s *server) ring(ctx context.Context, boundary bool) string {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	messages += len(s.notices)
 	b := &s.bells
 	fresh := messages > b.waiting
 	if fresh {

@@ -43,7 +43,7 @@ func (s *server) checkMessages(ctx context.Context, _ *mcp.CallToolRequest, in c
 	}
 	s.answered()
 	s.drained(ctx, checkWithin)
-	c := &check{left: resultBytes}
+	c := &check{left: resultBytes, texts: s.takeNotices()}
 	for _, p := range peers {
 		if c.more {
 			break

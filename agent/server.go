@@ -69,7 +69,10 @@ type server struct {
 	// until the client's next request proves that it arrived.
 	handed map[*peer.Peer][]peer.Message
 	lately []lately // what was handed out last, the newest last
-	bells  bells
+	// watching counts the watches under way; notices are what ended ones say.
+	watching int
+	notices  []string
+	bells    bells
 	// lastCall is when a tool was called last.
 	lastCall time.Time
 	// rangBySocket is when the inbox socket was used last.

@@ -71,6 +71,11 @@ func (s *server) addTools(srv *mcp.Server) {
 		Annotations: reads("Read earlier messages"),
 	}, s.history)
 	mcp.AddTool(srv, &mcp.Tool{
+		Name:        "watch_peer",
+		Description: "Be told once, as a message, when a peer is idle, back, or done with what it works on.",
+		Annotations: reads("Watch a peer"),
+	}, s.watchPeer)
+	mcp.AddTool(srv, &mcp.Tool{
 		Name:        "save_message",
 		Description: "Write a long message that you were shown into a new file.",
 		Annotations: &mcp.ToolAnnotations{Title: "Save a message as a file", DestructiveHint: &no, OpenWorldHint: &no},
@@ -100,6 +105,9 @@ func (s *server) waiting(ctx context.Context) string {
 		messages += c.Waiting
 		requests += c.Requests
 	}
+	s.mu.Lock()
+	messages += len(s.notices)
+	s.mu.Unlock()
 	var words []string
 	if messages > 0 {
 		words = append(words, count(messages, "message waits", "messages wait")+": call check_messages.")

@@ -121,7 +121,7 @@ func TestWhatTheToolsCost(t *testing.T) {
 		if len(tools)+len(started) > 7000 {
 			t.Errorf("definitions and instructions have %d bytes", len(tools)+len(started))
 		}
-		if len(list.Tools) != 10 {
+		if len(list.Tools) != 11 {
 			t.Errorf("%d tools", len(list.Tools))
 		}
 		empty, err := json.Marshal(alice.result("check_messages", nil))
