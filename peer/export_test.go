@@ -50,3 +50,13 @@ func (p *Peer) At() signed.At { return p.members().At() }
 
 // Suggest is suggest.
 var Suggest = suggest
+
+// Append has the broker order an entry as it is, without looking at it first.
+func (p *Peer) Append(ctx context.Context, e signed.Object) error {
+	l, err := p.onlineLine(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = p.appendOn(ctx, l, []signed.Object{e})
+	return err
+}

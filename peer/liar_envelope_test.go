@@ -1,0 +1,214 @@
+package peer_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/claudemesh/claudemesh-go/internal/meshtest"
+	"github.com/claudemesh/claudemesh-go/peer"
+	"github.com/claudemesh/claudemesh-go/wire"
+)
+
+// TestLiarMisdelivers: an envelope is handed to somebody else, to another device of its
+// recipient, and back to who wrote it. Nobody else opens it, and all are told.
+func TestLiarMisdelivers(t *testing.T) {
+	run(t, func(t *testing.T, m *meshtest.Mesh) {
+		aliceMachine := m.Create("alice", "laptop")
+		bobMachine := m.Join("bob", "desk")
+		carolMachine := m.Join("carol", "mac")
+		phoneMachine := m.Join("bob", "phone")
+		liar := m.Liar()
+		defer liar.Close()
+		bob := deceived(t, bobMachine, liar, "b")
+		defer m.Close(bob)
+		meshtest.Online(t, bob)
+		asked, err := bob.Requests(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := bob.Admit(t.Context(), asked[0]); err != nil {
+			t.Fatal(err)
+		}
+		alice := deceived(t, aliceMachine, liar, "a")
+		carol := deceived(t, carolMachine, liar, "c")
+		phone := deceived(t, phoneMachine, liar, "p")
+		all := []*peer.Peer{alice, carol, phone}
+		defer m.Close(all...)
+		for _, p := range all {
+			meshtest.Online(t, p)
+		}
+		send(t, alice, "bob@desk", "for bob's desk", peer.SendOptions{})
+		if got := meshtest.Next(t, bob); got.Body != "for bob's desk" {
+			t.Fatalf("got %+v", got)
+		}
+		envelope := liar.Heard(wire.TypeDeliver)[0]
+		events := map[*peer.Peer]<-chan peer.Event{}
+		for _, p := range all {
+			events[p] = p.Events(t.Context())
+		}
+		liar.Inject(envelope)
+		for _, p := range all {
+			meshtest.Event(t, events[p], peer.EventWarning, "127.0.0.1:7900 handed over a message as from alice@laptop that does not open")
+		}
+		// Both ends of a pair share a key: to alice it opens as bob's.
+		back := *envelope.Frame.(*wire.Deliver)
+		back.From = bob.Self().Key
+		liar.Inject(meshtest.Frame{Frame: &back, Payload: envelope.Payload})
+		meshtest.Event(t, events[alice], peer.EventWarning, "127.0.0.1:7900 handed back a message of this machine as from bob@desk, or bob@desk imitates this machine; it was refused")
+		for _, p := range append(all, bob) {
+			if in := waiting(t, p, peer.TakeOptions{Asked: true}); len(in.Messages) != 0 {
+				t.Errorf("%s is shown %+v", p.Self().Address, in.Messages)
+			}
+		}
+	})
+}
+
+// TestLiarReorders: of one sender's messages the later come first. They wait for the
+// earlier ones, and are shown in the order in which they were written.
+func TestLiarReorders(t *testing.T) {
+	envelopes(t, func(t *testing.T, m *meshtest.Mesh, liar *meshtest.Liar, alice, bob *peer.Peer, _ *meshtest.Machine) {
+		send(t, alice, "bob", "zero", peer.SendOptions{})
+		meshtest.Next(t, bob) // the count has begun
+		var mu sync.Mutex
+		var kept []meshtest.Frame
+		liar.Tell(only(func(d *wire.Deliver, payload []byte) []meshtest.Frame {
+			mu.Lock()
+			defer mu.Unlock()
+			copied := *d
+			if kept = append(kept, meshtest.Frame{Frame: &copied, Payload: slices.Clone(payload)}); len(kept) < 3 {
+				return nil
+			}
+			slices.Reverse(kept)
+			return kept
+		}))
+		for _, body := range []string{"one", "two", "three"} {
+			send(t, alice, "bob", body, peer.SendOptions{SeenWait: -1})
+		}
+		for _, body := range []string{"one", "two", "three"} {
+			if got := meshtest.Next(t, bob); got.Body != body || got.Late || got.Missing != 0 {
+				t.Errorf("%s: got %+v", body, got)
+			}
+		}
+	})
+}
+
+// TestLiarBurnsAnID: a message's id is used up by rubbish before the message itself
+// comes. An id counts only once what it names was opened.
+func TestLiarBurnsAnID(t *testing.T) {
+	envelopes(t, func(t *testing.T, m *meshtest.Mesh, liar *meshtest.Liar, alice, bob *peer.Peer, _ *meshtest.Machine) {
+		liar.Tell(only(func(d *wire.Deliver, payload []byte) []meshtest.Frame {
+			rubbish := slices.Clone(payload)
+			rubbish[len(rubbish)/2] ^= 1
+			return []meshtest.Frame{{Frame: d, Payload: rubbish}, {Frame: d, Payload: payload}}
+		}))
+		send(t, alice, "bob", "the real one", peer.SendOptions{SeenWait: -1})
+		if got := meshtest.Next(t, bob); got.Body != "the real one" {
+			t.Errorf("got %+v", got)
+		}
+	})
+}
+
+// TestLiarDropsDelaysDuplicates: whatever is lost, late or comes twice on the way, in
+// the end each message is shown once.
+func TestLiarDropsDelaysDuplicates(t *testing.T) {
+	for seed := range uint64(3) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			envelopes(t, func(t *testing.T, m *meshtest.Mesh, liar *meshtest.Liar, alice, bob *peer.Peer, _ *meshtest.Machine) {
+				var mu sync.Mutex
+				rng := rand.New(rand.NewPCG(seed, 1))
+				var late []meshtest.Frame
+				liar.Tell(only(func(d *wire.Deliver, payload []byte) []meshtest.Frame {
+					mu.Lock()
+					defer mu.Unlock()
+					copied := *d
+					f := meshtest.Frame{Frame: &copied, Payload: slices.Clone(payload)}
+					out := late
+					late = nil
+					switch rng.IntN(4) {
+					case 0: // lost
+					case 1:
+						late = append(late, f)
+					case 2:
+						out = append(out, f, f)
+					default:
+						out = append(out, f)
+					}
+					return out
+				}))
+				const count = 20
+				for i := range count {
+					send(t, alice, "bob", fmt.Sprint(i), peer.SendOptions{SeenWait: -1})
+				}
+				synctest.Wait()
+				liar.Tell(nil)
+				liar.Hang()
+				shown := map[string]int{}
+				for range count {
+					shown[meshtest.Next(t, bob).Body]++
+				}
+				nothingMore(t, bob)
+				for i := range count {
+					if n := shown[fmt.Sprint(i)]; n != 1 {
+						t.Errorf("message %d was shown %d times", i, n)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestMemberSendsWhatCannotBeOpened: what a hostile member seals badly and what a hostile broker
+// changes look alike, so both are named, and neither is accused alone.
+func TestMemberSendsWhatCannotBeOpened(t *testing.T) {
+	for name, c := range map[string]struct {
+		lie  func(s *wire.Send, payload []byte) []byte
+		told string
+	}{
+		"rubbish": {func(_ *wire.Send, payload []byte) []byte {
+			return slices.Repeat([]byte{1}, len(payload))
+		}, "127.0.0.1:7900 handed over a message as from mallory@x that does not open: mallory@x did not seal it for this machine, or it was changed on the way; it was refused"},
+		"too short": {func(*wire.Send, []byte) []byte { return []byte{1} },
+			"a message from mallory@x cannot be read; perhaps claudemesh is to be updated here; it was refused. 127.0.0.1:7900 or mallory@x made it so"},
+		"another id": {func(s *wire.Send, payload []byte) []byte {
+			s.ID[15] ^= 1
+			return payload
+		}, "a message from mallory@x came under another id than the one sealed in it; it was refused. 127.0.0.1:7900 or mallory@x made it so"},
+		"another class": {func(s *wire.Send, payload []byte) []byte {
+			s.Class = wire.ClassReceipt
+			return payload
+		}, "a message from mallory@x came as a receipt and is none, or is one and came as a message; it was refused. 127.0.0.1:7900 or mallory@x made it so"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, func(t *testing.T, m *meshtest.Mesh) {
+				alice := m.Create("alice", "laptop").Live("a")
+				defer m.Close(alice)
+				machine := m.Join("mallory", "x")
+				own := m.Liar() // mallory's own client, changed
+				defer own.Close()
+				mallory := deceived(t, machine, own, "m")
+				defer m.Close(mallory)
+				meshtest.Online(t, mallory)
+				own.Tell(func(up bool, f meshtest.Frame) []meshtest.Frame {
+					if s, ok := f.Frame.(*wire.Send); ok && up {
+						changed := *s
+						return []meshtest.Frame{{Payload: c.lie(&changed, slices.Clone(f.Payload)), Frame: &changed}}
+					}
+					return []meshtest.Frame{f}
+				})
+				events := alice.Events(t.Context())
+				// Whether mallory hears of it matters to nobody.
+				_, _ = mallory.Send(t.Context(), "alice", "hi", peer.SendOptions{SeenWait: -1})
+				meshtest.Event(t, events, peer.EventWarning, c.told)
+				meshtest.Pass(time.Second)
+				if in := waiting(t, alice, peer.TakeOptions{Asked: true}); len(in.Messages) != 0 {
+					t.Errorf("shown: %+v", in)
+				}
+			})
+		})
+	}
+}
