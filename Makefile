@@ -36,13 +36,11 @@ vet: ## go vet and staticcheck
 race: ## the packages with concurrency or cryptography, under the race detector
 	$(GO) test -race $(RACE)
 
-fuzz: ## each fuzz target for FUZZTIME (10s)
+fuzz: ## each fuzz target for FUZZTIME (10s), two at a time
 	@set -e; for pkg in $$($(GO) list ./...); do \
-	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
-	    echo "fuzz $$pkg $$target"; \
-	    $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg; \
-	  done; \
-	done
+	  $(GO) test -list '^Fuzz' $$pkg | sed -n "s|^Fuzz.*|$$pkg &|p"; \
+	done | xargs -P 2 -n 2 sh -c 'echo "fuzz $$0 $$1"; \
+	  $(GO) test -run "^$$" -fuzz "^$$1$$" -fuzztime $(FUZZTIME) -parallel 1 $$0'
 
 kills: ## kill the real broker 20 times under load
 	$(GO) test -count=1 -run TestBrokerKilledUnderLoad -timeout 10m ./e2e -kills 20
