@@ -15,8 +15,11 @@ const (
 	// maxCounted is how many messages of a mesh a bell counts.
 	maxCounted = 99
 	// silence is how long no hook ran and no tool was called before a working
-	// session counts as idle: Esc runs no hook.
+	// session counts as idle.
 	silence = 90 * time.Second
+	// lookEvery is how often a working session is looked at for that, and for an
+	// interruption, which runs no hook: Esc stands in the transcript alone.
+	lookEvery = 2 * time.Second
 	// onlineFor is how long the first hook of a session waits for what waits.
 	onlineFor = 700 * time.Millisecond
 )
@@ -31,7 +34,7 @@ type bells struct {
 	// working and heard are what the hooks last said, and when.
 	working bool
 	heard   time.Time
-	idle    *time.Timer // after silence
+	look    *time.Timer // after lookEvery, while working
 	// hooked: a hook ran, so this client has them.
 	hooked bool
 	// transcript is where the client writes the session down.
@@ -104,13 +107,7 @@ func (s *server) answered() {
 }
 
 // hearLocked notes a sign of life of the session.
-func (s *server) hearLocked() {
-	b := &s.bells
-	b.heard = time.Now()
-	if b.working && b.idle != nil {
-		b.idle.Reset(silence)
-	}
-}
+func (s *server) hearLocked() { s.bells.heard = time.Now() }
 
 // control answers what the client's hooks, its waiter and its status line ask.
 func (s *server) control(ctx context.Context, r request) answer {
@@ -202,13 +199,13 @@ func (s *server) setWorking(ctx context.Context, working bool) {
 	b := &s.bells
 	changed := b.working != working
 	b.working = working
-	if b.idle == nil {
-		b.idle = time.AfterFunc(silence, s.silent)
+	if b.look == nil {
+		b.look = time.AfterFunc(lookEvery, s.lookAtWork)
 	}
 	if working {
-		b.idle.Reset(silence)
+		b.look.Reset(lookEvery)
 	} else {
-		b.idle.Stop()
+		b.look.Stop()
 	}
 	s.mu.Unlock()
 	if !changed {
@@ -225,14 +222,32 @@ func (s *server) setWorking(ctx context.Context, working bool) {
 	}
 }
 
-// silent takes a session that was silent for long as idle.
-func (s *server) silent() {
+// lookAtWork takes a session that was silent for long, or was interrupted, as
+// idle, and looks again later at any other.
+func (s *server) lookAtWork() {
 	s.mu.Lock()
-	ended := s.closed
+	path, silent := s.bells.transcript, time.Since(s.bells.heard) >= silence
+	ended := s.closed || !s.bells.working
 	s.mu.Unlock()
-	if !ended {
+	if ended {
+		return
+	}
+	stopped := silent
+	if !silent && path != "" {
+		var err error
+		if stopped, err = interrupted(path); err != nil {
+			s.options.Logger.Debug("look for an interruption", "error", err)
+		}
+	}
+	if stopped {
 		s.setWorking(s.life, false)
 		s.wake(s.life)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed && s.bells.working {
+		s.bells.look.Reset(lookEvery)
 	}
 }
 

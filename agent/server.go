@@ -224,7 +224,7 @@ func (s *server) close() {
 	s.mu.Lock()
 	s.closed = true
 	set := s.set
-	for _, timer := range []*time.Timer{s.timer, s.bells.idle} {
+	for _, timer := range []*time.Timer{s.timer, s.bells.look} {
 		if timer != nil {
 			timer.Stop()
 		}

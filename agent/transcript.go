@@ -7,14 +7,20 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"iter"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/claudemesh/claudemesh-go/peer"
 )
 
-// tailBytes is how much of the end of a transcript is read for evidence.
-const tailBytes = 1 << 20
+const (
+	// tailBytes is how much of the end of a transcript is read for evidence.
+	tailBytes = 1 << 20
+	// lastBytes is how much is read to see what happened last.
+	lastBytes = 64 << 10
+)
 
 // The client writes its transcript down a little after the turn ended.
 var proofAgain = []time.Duration{300 * time.Millisecond, time.Second, 4 * time.Second}
@@ -92,47 +98,94 @@ func (s *server) proof(ctx context.Context) bool {
 // user or attachment that carries the id, followed by one of type assistant.
 // Rows of other types come before the model sees anything.
 func readTranscript(path string, ids map[string]bool) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	from := max(info.Size()-tailBytes, 0)
-	if _, err := f.Seek(from, io.SeekStart); err != nil {
-		return err
-	}
-	rows := bufio.NewReader(f)
 	shown := map[string]bool{}
-	for first := from > 0; ; first = false {
-		row, err := rows.ReadBytes('\n')
-		if len(row) > 0 && !first { // the first may be half a row
-			var r struct {
-				Type string `json:"type"`
-			}
-			if json.Unmarshal(row, &r) == nil {
-				switch r.Type {
-				case "user", "attachment":
-					for id := range ids {
-						if carries(row, id) {
-							shown[id] = true
-						}
-					}
-				case "assistant":
-					for id := range shown {
-						ids[id] = true
-					}
-				}
-			}
-		}
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
+	for row, err := range transcriptRows(path, tailBytes) {
 		if err != nil {
 			return err
+		}
+		switch typeOf(row) {
+		case "user", "attachment":
+			for id := range ids {
+				if carries(row, id) {
+					shown[id] = true
+				}
+			}
+		case "assistant":
+			for id := range shown {
+				ids[id] = true
+			}
+		}
+	}
+	return nil
+}
+
+// interruption begins what the client writes in the user's place when the user
+// stops a turn.
+const interruption = "[Request interrupted by user"
+
+// interrupted tells whether the last that happened in a session is that its user
+// stopped the turn.
+func interrupted(path string) (stopped bool, err error) {
+	for row, err := range transcriptRows(path, lastBytes) {
+		if err != nil {
+			return false, err
+		}
+		switch typeOf(row) {
+		case "user":
+			var r struct {
+				Message struct{ Content []struct{ Type, Text string } }
+			}
+			stopped = json.Unmarshal(row, &r) == nil && len(r.Message.Content) > 0 &&
+				r.Message.Content[0].Type == "text" && strings.HasPrefix(r.Message.Content[0].Text, interruption)
+		case "assistant":
+			stopped = false
+		}
+	}
+	return stopped, nil
+}
+
+// typeOf is the type of a row, "" of a broken one.
+func typeOf(row []byte) string {
+	var r struct{ Type string }
+	if json.Unmarshal(row, &r) != nil {
+		return ""
+	}
+	return r.Type
+}
+
+// transcriptRows reads the rows that begin in the last bytes of a transcript. An
+// error ends them.
+func transcriptRows(path string, last int64) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		f, err := os.Open(path)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer f.Close()
+		info, err := f.Stat()
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		from := max(info.Size()-last, 0)
+		if _, err := f.Seek(from, io.SeekStart); err != nil {
+			yield(nil, err)
+			return
+		}
+		rows := bufio.NewReader(f)
+		for first := from > 0; ; first = false {
+			row, err := rows.ReadBytes('\n')
+			if len(row) > 0 && !first && !yield(row, nil) { // the first may be half a row
+				return
+			}
+			if errors.Is(err, io.EOF) {
+				return
+			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
 		}
 	}
 }

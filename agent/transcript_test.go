@@ -44,6 +44,38 @@ func TestTranscriptProves(t *testing.T) {
 	}
 }
 
+func TestTranscriptTellsOfEsc(t *testing.T) {
+	const (
+		prompt = `{"type":"user","message":{"role":"user","content":"think"}}`
+		result = `{"type":"user","message":{"content":[{"type":"tool_result","content":"[Request interrupted by user]"}]}}`
+		esc    = `{"type":"user","message":{"role":"user","content":[{"type":"text","text":"[Request interrupted by user]"}]}}`
+		mode   = `{"type":"mode","mode":"normal"}`
+		reply  = `{"type":"assistant","message":{"content":[{"type":"text","text":"ok"}]}}`
+	)
+	for _, c := range []struct {
+		name string
+		rows []string
+		want bool
+	}{
+		{"stopped", []string{prompt, reply, esc}, true},
+		{"stopped, and more noted", []string{prompt, reply, esc, mode}, true},
+		{"a new turn since", []string{prompt, esc, prompt}, false},
+		{"the model goes on", []string{prompt, esc, reply}, false},
+		{"a tool says it", []string{prompt, reply, result}, false},
+		{"nothing", nil, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "transcript.jsonl")
+			if err := os.WriteFile(path, []byte(strings.Join(c.rows, "\n")+"\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := interrupted(path); err != nil || got != c.want {
+				t.Errorf("interrupted: %v, %v, want %v", got, err, c.want)
+			}
+		})
+	}
+}
+
 func TestBellIsFixedText(t *testing.T) {
 	for _, c := range []struct {
 		messages, asks int
