@@ -14,7 +14,7 @@ func TestRun(t *testing.T) {
 	if err := run(t.Context(), args, &out, io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range contenders {
+	for _, c := range shapes[0].contenders {
 		if !strings.Contains(out.String(), c.name) {
 			t.Errorf("no row for %s in\n%s", c.name, &out)
 		}
@@ -22,7 +22,7 @@ func TestRun(t *testing.T) {
 }
 
 func TestFlags(t *testing.T) {
-	for _, args := range []string{"-sizes 7", "-sizes x", "-pairs 0", "-rounds 0", "-round 0s", "-only nobody", "-nothing"} {
+	for _, args := range []string{"-sizes 7", "-sizes x", "-pairs 0", "-rounds 0", "-round 0s", "-only nobody", "-shape nothing", "-nothing"} {
 		if err := run(t.Context(), strings.Fields(args), io.Discard, io.Discard); err == nil {
 			t.Errorf("%s is taken", args)
 		}

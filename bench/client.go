@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 
 	"github.com/coder/websocket"
 
@@ -18,14 +19,16 @@ import (
 
 // client is one connection of a peer whose memory is this process's: what
 // package peer is without profile, presence and reconnects. One goroutine
-// reads, one writes.
+// reads; any may write.
 type client struct {
 	ws        *websocket.Conn
 	transport *http.Transport
 	session   keys.SessionID
 	decoder   wire.Decoder
 	in        bytes.Buffer
-	out       []byte
+
+	writing sync.Mutex // guards out
+	out     []byte
 }
 
 // dialPeer connects to the mesh's broker and says hello with a key.
@@ -58,11 +61,11 @@ func (c *client) greet(ctx context.Context, m *mesh, key keys.Signer, receives w
 		return err
 	}
 	challenge, ok := f.(*wire.Challenge)
-	if !ok || challenge.Broker != m.broker.Key() {
+	if !ok || challenge.Broker != m.key {
 		return fmt.Errorf("the first frame is %s, or of another broker", f.FrameType())
 	}
 	body, err := signed.Encode(wire.HelloBody{Mesh: m.id, Peer: key.Public(), Session: c.session, Label: "bench",
-		Client: "bench", Receives: receives, Origin: m.url, At: m.last.At(), Life: m.head.Head.Life,
+		Client: "bench", Receives: receives, Origin: m.url, At: m.at, Life: m.life,
 		Nonce: challenge.Nonce, Broker: challenge.Broker})
 	if err != nil {
 		return err
@@ -76,7 +79,7 @@ func (c *client) greet(ctx context.Context, m *mesh, key keys.Signer, receives w
 	}
 	switch f := f.(type) {
 	case *wire.Welcome:
-		return f.Object().Verify(signed.DomainWelcome, m.broker.Key())
+		return f.Object().Verify(signed.DomainWelcome, m.key)
 	case *wire.Error:
 		return fmt.Errorf("the broker says %s: %s", f.Code, f.Message)
 	}
@@ -98,6 +101,8 @@ func (c *client) read(ctx context.Context) (wire.Frame, []byte, error) {
 
 // write sends any frame.
 func (c *client) write(ctx context.Context, f wire.Frame, payload []byte) error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
 	var err error
 	if c.out, err = wire.AppendFrame(c.out[:0], f, payload); err != nil {
 		return err
@@ -111,12 +116,16 @@ func (c *client) write(ctx context.Context, f wire.Frame, payload []byte) error 
 
 // send sends a message.
 func (c *client) send(f *wire.Send, payload []byte) error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
 	c.out = wire.AppendSend(c.out[:0], f, payload)
 	return c.ws.Write(context.Background(), websocket.MessageBinary, c.out)
 }
 
 // receipt sends a receipt.
 func (c *client) receipt(f *wire.Receipt) error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
 	c.out = wire.AppendReceipt(c.out[:0], f)
 	return c.ws.Write(context.Background(), websocket.MessageText, c.out)
 }

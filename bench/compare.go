@@ -28,29 +28,68 @@ type rig interface {
 	close() error
 }
 
-// contenders in the order of the table. The first is the baseline.
-var contenders = []contender{
-	{"relay", startRelay(false)},
-	{"gather", startRelay(true)},
-	{"memory", startSealed},
+// shape is one thing to measure, by the contenders that can do it. The first of
+// them is the baseline.
+type shape struct {
+	name       string
+	contenders []contender
+	run        func(ctx context.Context, cfg config, size int, chosen []contender, out, progress io.Writer) error
+}
+
+var shapes = []shape{
+	{"pairs", []contender{
+		{"relay", startRelay(false)},
+		{"gather", startRelay(true)},
+		{"memory", startSealed},
+		{"durable", startDurable},
+	}, compare},
+	{"queue", []contender{
+		{"nats-fsync", startJetStream(true)},
+		{"nats", startJetStream(false)},
+		{"queued", startQueued},
+	}, compare},
+	{"steady", []contender{
+		{"relay", startRelay(false)},
+		{"memory", startSealed},
+		{"durable", startDurable},
+	}, steady},
+	{"drain", nil, drain},
+	{"crowd", nil, crowd},
+	{"idle", nil, idle},
+}
+
+func shapeNames() []string {
+	var names []string
+	for _, s := range shapes {
+		names = append(names, s.name)
+	}
+	return names
+}
+
+func findShape(name string) (shape, error) {
+	i := slices.IndexFunc(shapes, func(s shape) bool { return s.name == name })
+	if i < 0 {
+		return shape{}, fmt.Errorf("-shape: no %q; there are %s", name, strings.Join(shapeNames(), ", "))
+	}
+	return shapes[i], nil
 }
 
 // choose gives the contenders of these names, all if there are none.
-func choose(names []string) ([]contender, error) {
+func choose(s shape, names []string) ([]contender, error) {
 	if len(names) == 0 {
-		return contenders, nil
+		return s.contenders, nil
 	}
 	var chosen []contender
 	for _, name := range names {
-		i := slices.IndexFunc(contenders, func(c contender) bool { return c.name == name })
+		i := slices.IndexFunc(s.contenders, func(c contender) bool { return c.name == name })
 		if i < 0 {
 			var known []string
-			for _, c := range contenders {
+			for _, c := range s.contenders {
 				known = append(known, c.name)
 			}
 			return nil, fmt.Errorf("-only: no contender %q; there are %s", name, strings.Join(known, ", "))
 		}
-		chosen = append(chosen, contenders[i])
+		chosen = append(chosen, s.contenders[i])
 	}
 	return chosen, nil
 }
@@ -63,35 +102,51 @@ type table struct {
 	costs [][]float64 // processor time a message, in microseconds
 }
 
-// compare starts the contenders and lets them run in turn, round by round.
-func compare(ctx context.Context, cfg config, size int, chosen []contender, progress io.Writer) (t table, err error) {
-	t = table{size: size, rates: make([][]float64, len(chosen)), costs: make([][]float64, len(chosen))}
-	rigs := make([]rig, len(chosen))
-	defer func() {
-		for _, r := range rigs {
-			if r != nil {
-				err = errors.Join(err, r.close())
-			}
+// start starts the contenders; stop ends those that run.
+func start(ctx context.Context, cfg config, size int, chosen []contender) (rigs []rig, err error) {
+	for _, c := range chosen {
+		r, err := c.start(ctx, cfg, size)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("%s: %w", c.name, err), stop(rigs))
 		}
-	}()
-	for i, c := range chosen {
+		rigs = append(rigs, r)
+	}
+	return rigs, nil
+}
+
+func stop(rigs []rig) error {
+	var err error
+	for _, r := range rigs {
+		err = errors.Join(err, r.close())
+	}
+	return err
+}
+
+// compare starts the contenders, lets them run in turn, round by round, and prints
+// how much they did.
+func compare(ctx context.Context, cfg config, size int, chosen []contender, out, progress io.Writer) (err error) {
+	t := table{size: size, rates: make([][]float64, len(chosen)), costs: make([][]float64, len(chosen))}
+	rigs, err := start(ctx, cfg, size, chosen)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop(rigs)) }()
+	for _, c := range chosen {
 		t.names = append(t.names, c.name)
-		if rigs[i], err = c.start(ctx, cfg, size); err != nil {
-			return t, fmt.Errorf("%s: %w", c.name, err)
-		}
 	}
 	for round := range cfg.rounds {
 		for i, r := range rigs {
 			got, err := r.run(ctx, cfg.warm, cfg.round)
 			if err != nil {
-				return t, fmt.Errorf("%s, round %d: %w", t.names[i], round+1, err)
+				return fmt.Errorf("%s, round %d: %w", t.names[i], round+1, err)
 			}
 			t.rates[i] = append(t.rates[i], got.rate)
 			t.costs[i] = append(t.costs[i], got.cost)
 			fmt.Fprintf(progress, "%d B, round %d of %d, %s: %.0f/s\n", size, round+1, cfg.rounds, t.names[i], got.rate)
 		}
 	}
-	return t, nil
+	t.write(out)
+	return nil
 }
 
 // write prints the table. Ratios are to the first contender, round by round,

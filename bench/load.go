@@ -14,6 +14,7 @@ type load struct {
 	inFlight int
 	done     atomic.Int64 // messages whose slot came back
 	slots    []chan struct{}
+	watch    *watch // of pair 0; nil: nobody takes the time
 
 	failure chan error // the first one of whatever runs in the background
 }
@@ -125,4 +126,25 @@ func (l *load) drain() error {
 		}
 	}
 	return nil
+}
+
+// paced lets send start so many messages a second of pair 0, for d, and takes the
+// time of each. It returns when all are done.
+func (l *load) paced(ctx context.Context, perSecond int, d time.Duration, send func(pair int) error) error {
+	tick := time.NewTicker(time.Second / time.Duration(perSecond))
+	defer tick.Stop()
+	for end := time.Now().Add(d); time.Now().Before(end); {
+		select {
+		case <-tick.C:
+		case err := <-l.failure:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		l.slots[0] <- struct{}{}
+		if err := send(0); err != nil {
+			return err
+		}
+	}
+	return l.drain()
 }

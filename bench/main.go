@@ -25,6 +25,10 @@ type config struct {
 	round    time.Duration
 	warm     time.Duration
 	only     []string
+	shape    string
+	nats     string // folder of its module
+	sessions int    // idle ones
+	serve    string // what this process is for another one
 	profile  string
 	allocs   string
 }
@@ -45,7 +49,14 @@ func run(ctx context.Context, args []string, out, progress io.Writer) (err error
 	if err != nil {
 		return err
 	}
-	chosen, err := choose(cfg.only)
+	if cfg.serve != "" {
+		return serve(ctx, cfg.serve, os.Stdin, out)
+	}
+	shape, err := findShape(cfg.shape)
+	if err != nil {
+		return err
+	}
+	chosen, err := choose(shape, cfg.only)
 	if err != nil {
 		return err
 	}
@@ -61,11 +72,9 @@ func run(ctx context.Context, args []string, out, progress io.Writer) (err error
 	}
 	header(out, cfg)
 	for _, size := range cfg.sizes {
-		t, err := compare(ctx, cfg, size, chosen, progress)
-		if err != nil {
+		if err := shape.run(ctx, cfg, size, chosen, out, progress); err != nil {
 			return err
 		}
-		t.write(out)
 	}
 	return nil
 }
@@ -105,6 +114,10 @@ func parse(args []string, usage io.Writer) (config, error) {
 	flags.DurationVar(&cfg.round, "round", 2*time.Second, "`time` of one run")
 	flags.DurationVar(&cfg.warm, "warm", 300*time.Millisecond, "`time` before each run that is not counted")
 	only := flags.String("only", "", "`names` of contenders, separated by commas; empty: all")
+	flags.StringVar(&cfg.shape, "shape", "pairs", "`name` of what is measured: "+strings.Join(shapeNames(), ", "))
+	flags.IntVar(&cfg.sessions, "sessions", 10_000, "idle `sessions`")
+	flags.StringVar(&cfg.serve, "serve", "", "`server` that another bench wants of this process: relay, broker")
+	flags.StringVar(&cfg.nats, "nats", "bench/nats", "`folder` of the module that compares with NATS")
 	flags.StringVar(&cfg.profile, "cpuprofile", "", "`file` for a profile of the whole run")
 	flags.StringVar(&cfg.allocs, "allocprofile", "", "`file` for a profile of what was allocated")
 	if err := flags.Parse(args); err != nil {
@@ -138,6 +151,6 @@ func header(out io.Writer, cfg config) {
 		}
 	}
 	fmt.Fprintf(out, "%s %s/%s, %d cores%s\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0), revision)
-	fmt.Fprintf(out, "%d pairs, %d in flight each, %d rounds of %v, interleaved; medians\n",
-		cfg.pairs, cfg.inFlight, cfg.rounds, cfg.round)
+	fmt.Fprintf(out, "%s: %d pairs, %d in flight each, %d rounds of %v, interleaved; medians\n",
+		cfg.shape, cfg.pairs, cfg.inFlight, cfg.rounds, cfg.round)
 }

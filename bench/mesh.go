@@ -24,41 +24,62 @@ type mesh struct {
 	stop   context.CancelFunc
 	ended  chan error
 
+	key    keys.Public // the broker's
 	id     keys.MeshID
 	invite keys.InvitePrivate
 	last   chain.Signed // newest entry
-	head   chain.SignedHead
+	at     signed.At    // of last
+	life   uint64
 	peers  []keys.PeerPrivate // joined, in order
 }
 
-// startMesh starts a broker and creates a mesh with n peers.
-func startMesh(ctx context.Context, n int) (*mesh, error) {
+// startBroker starts a broker on which one key may append n entries.
+func startBroker(ctx context.Context, n int) (*mesh, error) {
 	dir, err := os.MkdirTemp("", "claudemesh-bench-")
 	if err != nil {
 		return nil, err
 	}
 	m := &mesh{dir: dir, ended: make(chan error, 1), stop: func() {}}
-	if err := m.start(ctx, n); err != nil {
+	if err := m.listen(ctx, "127.0.0.1:0", n); err != nil {
 		return nil, errors.Join(err, m.close())
 	}
 	return m, nil
 }
 
-func (m *mesh) start(ctx context.Context, n int) error {
-	b, err := broker.New(broker.Options{Dir: m.dir, Listen: []broker.Listen{{Addr: "127.0.0.1:0"}},
-		Limits: broker.Limits{Appends: n}}) // one invite key lets all of them in
+// startMesh starts a broker and creates a mesh with n peers.
+func startMesh(ctx context.Context, n int) (*mesh, error) {
+	m, err := startBroker(ctx, n) // one invite key lets all of them in
+	if err != nil {
+		return nil, err
+	}
+	if err := m.populate(ctx, n); err != nil {
+		return nil, errors.Join(err, m.close())
+	}
+	return m, nil
+}
+
+// listen starts the broker over its folder.
+func (m *mesh) listen(ctx context.Context, addr string, n int) error {
+	b, err := broker.New(broker.Options{Dir: m.dir, Listen: []broker.Listen{{Addr: addr}},
+		// All connections of a benchmark come from one address.
+		Limits: broker.Limits{Appends: max(n, 60), HalfOpen: 4096, HalfOpenAddr: 4096}})
 	if err != nil {
 		return err
 	}
-	m.broker = b
+	m.broker, m.key = b, b.Key()
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	m.stop = stop
 	go func() { m.ended <- b.Run(running) }() // close waits for it
-	if urls := b.URLs(); len(urls) > 0 {
-		m.url = urls[0]
-	} else {
+	urls := b.URLs()
+	if len(urls) == 0 {
 		return errors.New("the broker listens nowhere")
 	}
+	m.url = urls[0]
+	return nil
+}
+
+// populate creates a mesh with n peers.
+func (m *mesh) populate(ctx context.Context, n int) error {
 	if err := m.create(ctx); err != nil {
 		return fmt.Errorf("create a mesh: %w", err)
 	}
@@ -112,9 +133,8 @@ func (m *mesh) create(ctx context.Context) error {
 
 // took keeps what the broker ordered.
 func (m *mesh) took(last chain.Signed, head signed.Object) error {
-	var err error
-	m.last = last
-	m.head, err = chain.DecodeHead(head)
+	decoded, err := chain.DecodeHead(head)
+	m.last, m.at, m.life = last, last.At(), decoded.Head.Life
 	return err
 }
 
@@ -169,17 +189,21 @@ func (m *mesh) join(ctx context.Context, i int) error {
 	}
 }
 
-func (m *mesh) close() error {
-	var err error
-	if m.broker != nil {
-		err = m.broker.Close()
-		m.stop()
-		if ended := <-m.ended; ended != nil && !errors.Is(ended, context.Canceled) {
-			err = errors.Join(err, ended)
-		}
+// end ends the broker; its folder stays.
+func (m *mesh) end() error {
+	if m.broker == nil {
+		return nil
 	}
-	return errors.Join(err, os.RemoveAll(m.dir))
+	err := m.broker.Close()
+	m.stop()
+	m.broker = nil
+	if ended := <-m.ended; ended != nil && !errors.Is(ended, context.Canceled) {
+		err = errors.Join(err, ended)
+	}
+	return err
 }
+
+func (m *mesh) close() error { return errors.Join(m.end(), os.RemoveAll(m.dir)) }
 
 // now is the time in Unix milliseconds.
 func now() int64 { return time.Now().UnixMilli() }

@@ -80,16 +80,20 @@ func (r *relayRig) read(pair int, conn *websocket.Conn) {
 			r.fail(fmt.Errorf("recipient %d: message %d of %d B, not %d", pair, got, buf.Len(), n))
 			return
 		}
+		r.watch.arrived(n)
 		r.finish(pair)
 	}
 }
 
 func (r *relayRig) run(ctx context.Context, warm, d time.Duration) (result, error) {
-	return r.load.run(ctx, warm, d, func(pair int) error {
-		r.sent[pair]++
-		message := append(binary.BigEndian.AppendUint64(nil, r.sent[pair]), r.message[8:]...)
-		return r.senders[pair].Write(context.Background(), websocket.MessageBinary, message)
-	})
+	return r.load.run(ctx, warm, d, r.send)
+}
+
+func (r *relayRig) send(pair int) error {
+	r.sent[pair]++
+	r.watch.sent(r.sent[pair])
+	message := append(binary.BigEndian.AppendUint64(nil, r.sent[pair]), r.message[8:]...)
+	return r.senders[pair].Write(context.Background(), websocket.MessageBinary, message)
 }
 
 func (r *relayRig) close() error {
@@ -143,8 +147,10 @@ func (r *relay) serve(w http.ResponseWriter, request *http.Request) {
 	defer func() { _ = conn.CloseNow() }()
 	conn.SetReadLimit(-1)
 	var buf bytes.Buffer
-	if request.FormValue("role") == "recipient" {
-		r.recipients[pair] <- conn
+	if role := request.FormValue("role"); role != "sender" {
+		if role == "recipient" {
+			r.recipients[pair] <- conn
+		}
 		_, _ = readInto(conn, &buf) // a recipient sends nothing: it ends with the connection
 		return
 	}

@@ -33,8 +33,8 @@ type link struct {
 	sealing  *seal.Pair
 	sequence uint64 // of the sender's goroutine alone
 
-	mu  sync.Mutex // guards out
-	out map[keys.MessageID]struct{}
+	mu  sync.Mutex                // guards out
+	out map[keys.MessageID]uint64 // the numbers of what is not acknowledged
 
 	recipient *client
 	opening   *seal.Pair
@@ -60,8 +60,8 @@ func startSealed(ctx context.Context, cfg config, size int) (rig, error) {
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("pair %d: %w", pair, err), r.close())
 		}
-		r.readers.Go(func() { r.fail(l.readAcks(r.finish)) })
-		r.readers.Go(func() { r.fail(l.readMessages(m.id)) })
+		r.readers.Go(func() { r.fail(l.readAcks(r.load)) })
+		r.readers.Go(func() { r.fail(l.readMessages(r.load, m.id)) })
 		r.readers.Go(func() { r.fail(l.writeReceipts()) })
 	}
 	return r, nil
@@ -69,7 +69,7 @@ func startSealed(ctx context.Context, cfg config, size int) (rig, error) {
 
 func newLink(ctx context.Context, m *mesh, pair, size, inFlight int) (*link, error) {
 	from, to := m.peers[2*pair], m.peers[2*pair+1]
-	l := &link{pair: pair, body: strings.Repeat("x", size-8), out: map[keys.MessageID]struct{}{},
+	l := &link{pair: pair, body: strings.Repeat("x", size-8), out: map[keys.MessageID]uint64{},
 		inbox: map[keys.MessageID]struct{}{}, receipts: make(chan keys.MessageID, inFlight)}
 	var err error
 	if l.sealing, err = seal.NewPair(from, to.Public()); err != nil {
@@ -89,36 +89,29 @@ func newLink(ctx context.Context, m *mesh, pair, size, inFlight int) (*link, err
 }
 
 func (r *sealedRig) run(ctx context.Context, warm, d time.Duration) (result, error) {
-	return r.load.run(ctx, warm, d, func(pair int) error { return r.links[pair].send(r.mesh) })
+	return r.load.run(ctx, warm, d, r.send)
 }
 
+func (r *sealedRig) send(pair int) error { return r.links[pair].send(r.mesh, r.watch) }
+
 // send makes, seals and sends one message.
-func (l *link) send(m *mesh) error {
+func (l *link) send(m *mesh, w *watch) error {
 	l.sequence++
+	w.sent(l.sequence)
 	at := now()
 	id, err := keys.NewMessageID(at, rand.Reader)
 	if err != nil {
 		return err
 	}
-	message := seal.Message{
-		ID: id, Mesh: m.id, From: l.sealing.Own(), Session: l.sender.session, Label: "bench",
-		Audience: seal.Audience{Address: "user" + strconv.Itoa(2*l.pair+1), Keys: []keys.Public{l.sealing.Other()}},
-		Seq:      l.sequence, Kind: seal.KindMessage, Priority: seal.PriorityNext,
-		Time: at, Expires: at + wire.DefaultExpiry, At: m.last.At(),
-		Body: l.body + fmt.Sprintf("%08d", l.sequence%1e8),
-	}
-	box, err := seal.SealDirect(rand.Reader, l.sealing, &message)
-	if err != nil {
-		return err
-	}
 	l.mu.Lock()
-	l.out[id] = struct{}{}
+	l.out[id] = l.sequence
 	l.mu.Unlock()
-	return l.sender.send(&wire.Send{ID: id, To: l.sealing.Other(), Expires: message.Expires}, box)
+	return sealAs(l.sender, m, l.sealing, id, at, l.sequence, "user"+strconv.Itoa(2*l.pair+1),
+		l.body+fmt.Sprintf("%08d", l.sequence%1e8))
 }
 
 // readAcks finishes what is acknowledged.
-func (l *link) readAcks(finish func(pair int)) error {
+func (l *link) readAcks(all *load) error {
 	for {
 		f, _, err := l.sender.read(context.Background())
 		if err != nil {
@@ -131,11 +124,12 @@ func (l *link) readAcks(finish func(pair int)) error {
 			}
 			for _, id := range f.IDs {
 				l.mu.Lock()
-				_, waits := l.out[id]
+				n, waits := l.out[id]
 				delete(l.out, id)
 				l.mu.Unlock()
 				if waits { // else delivered after queued
-					finish(l.pair)
+					all.watch.acked(n)
+					all.finish(l.pair)
 				}
 			}
 		case *wire.Error:
@@ -145,7 +139,7 @@ func (l *link) readAcks(finish func(pair int)) error {
 }
 
 // readMessages opens what arrives, checks its order and keeps its id.
-func (l *link) readMessages(mesh keys.MeshID) error {
+func (l *link) readMessages(all *load, mesh keys.MeshID) error {
 	defer close(l.receipts)
 	for next := uint64(1); ; {
 		f, payload, err := l.recipient.read(context.Background())
@@ -164,6 +158,7 @@ func (l *link) readMessages(mesh keys.MeshID) error {
 			if m.Seq != next || len(m.Body) != len(l.body)+8 {
 				return fmt.Errorf("recipient %d: message %d of %d B, not %d", l.pair, m.Seq, len(m.Body), next)
 			}
+			all.watch.arrived(next)
 			next++
 			if len(l.inbox) == inboxKeeps {
 				clear(l.inbox)
