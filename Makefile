@@ -54,9 +54,10 @@ cross-all: ## all six targets, static, into dist/
 	  CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o dist/claudemesh-$$os-$$arch$$ext ./cmd/claudemesh; \
 	done
 
-torture: npm cross-all ## the long forms: 100,000 schedules, 200 kills, long fuzz, all targets (hours)
+torture: npm cross-all ## the long forms: 100,000 schedules, 10,000 half-open handshakes, 200 kills, long fuzz, all targets (hours)
 	$(GO) test -count=1 -timeout 2h ./delivery -run TestSchedules -schedules 100000
 	$(GO) test -count=1 -timeout 2h ./roster -run TestAdversary -schedules 100000
+	$(GO) test -count=1 ./broker -run TestHandshakeUnderAttack -half-open 10000
 	$(GO) test -count=1 -run TestBrokerKilledUnderLoad -timeout 2h ./e2e -kills 200
 	$(MAKE) fuzz FUZZTIME=5m
 

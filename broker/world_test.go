@@ -27,6 +27,7 @@ import (
 // memory is a listener in memory.
 type memory struct {
 	accept chan net.Conn
+	remote net.Addr // of who dials; nil: none
 	once   sync.Once
 	closed chan struct{}
 }
@@ -57,7 +58,22 @@ func (memoryAddr) String() string  { return "memory" }
 func (l *memory) Addr() net.Addr { return memoryAddr{} }
 
 func (l *memory) dial(context.Context, string, string) (net.Conn, error) {
+	return l.dialFrom(l.remote)
+}
+
+// remoteConn is a connection from an address.
+type remoteConn struct {
+	net.Conn
+	remote net.Addr
+}
+
+func (c remoteConn) RemoteAddr() net.Addr { return c.remote }
+
+func (l *memory) dialFrom(remote net.Addr) (net.Conn, error) {
 	ours, theirs := net.Pipe()
+	if remote != nil {
+		theirs = remoteConn{theirs, remote}
+	}
 	select {
 	case l.accept <- theirs:
 		return ours, nil
