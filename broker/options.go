@@ -140,7 +140,7 @@ func (l Limits) withDefaults() Limits {
 		value time.Duration
 	}{
 		{&l.HelloWithin, wire.HelloWithin * time.Millisecond},
-		{&l.Heartbeat, 10 * time.Second},
+		{&l.Heartbeat, wire.Heartbeat * time.Millisecond},
 		{&l.WriteWithin, wire.WriteWithin * time.Millisecond},
 		{&l.Drain, 5 * time.Second},
 	} {

@@ -130,11 +130,11 @@ func (m *mesh) tell(s *session, f *wire.Presence) {
 		news = true
 	}
 	operator := s.shown.takeOperators(f)
+	if news {
+		m.changed(s.peer()) // also a command's that others do not see: the peer's own card counts
+	}
 	if !s.present {
 		return
-	}
-	if news {
-		m.changed(s.peer())
 	}
 	if news || operator {
 		m.b.recorder.presence(m.presenceRow(s, now))

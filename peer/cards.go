@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/claudemesh/claudemesh-go/delivery"
 	"github.com/claudemesh/claudemesh-go/profile"
@@ -22,6 +23,7 @@ const extrasScheme = 1
 const (
 	valueStatus  = "status"
 	valueSummary = "summary"
+	valueTags    = "tags" // separated by blanks
 )
 
 // ownCard is what this session says about itself. Guarded by Peer.mu.
@@ -30,10 +32,11 @@ type ownCard struct {
 	summary     string // its own; "": none was set
 	peerStatus  Status // set for the whole peer
 	peerSummary string
-	loaded      bool  // what is set for the peer was read
-	extras      bool  // something sealed was sent on this line: taking it back means sending it empty
-	dirty       bool  // to be signed anew
-	renew       int64 // when, although nothing changed; Unix ms, 0: not
+	tags        []string // of the peer, sorted
+	loaded      bool     // what is set for the peer was read
+	extras      bool     // something sealed was sent on this line: taking it back means sending it empty
+	dirty       bool     // to be signed anew
+	renew       int64    // when, although nothing changed; Unix ms, 0: not
 }
 
 // effective is what the card says: do-not-disturb set for the peer holds for all of
@@ -126,9 +129,13 @@ func (p *Peer) reloadCard() {
 	if err != nil {
 		return // looked at again with the next card
 	}
+	tags, err := p.ownTags(p.ctx)
+	if err != nil {
+		return
+	}
 	p.mu.Lock()
-	changed := p.own.peerStatus != status || p.own.peerSummary != summary
-	p.own.peerStatus, p.own.peerSummary, p.own.loaded = status, summary, true
+	changed := p.own.peerStatus != status || p.own.peerSummary != summary || !slices.Equal(p.own.tags, tags)
+	p.own.peerStatus, p.own.peerSummary, p.own.tags, p.own.loaded = status, summary, tags, true
 	p.own.dirty = p.own.dirty || changed
 	p.mu.Unlock()
 	if changed {
@@ -237,9 +244,12 @@ func (p *Peer) signCards(f *wire.Presence, t int64, status Status) error {
 	if err != nil {
 		return err
 	}
+	p.mu.Lock()
+	tags := p.own.tags
+	p.mu.Unlock()
 	at := p.members().At()
 	for _, body := range []wire.CardBody{
-		{Mesh: p.mesh, Peer: p.self, Counter: counters[0], Time: t, At: at},
+		{Mesh: p.mesh, Peer: p.self, Counter: counters[0], Time: t, At: at, Tags: tags},
 		{Mesh: p.mesh, Peer: p.self, Session: p.session, Counter: counters[1], Time: t, At: at, Label: p.label, Status: wire.Status(status)},
 	} {
 		raw, err := signed.Encode(body)

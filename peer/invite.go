@@ -49,6 +49,8 @@ type Invite struct {
 	Loopback bool
 	Approve  bool
 	Admin    bool
+	// Kinds of peers that may join: agent, gateway, bridge, web.
+	Kinds []string
 }
 
 // Defaults of an invite.
@@ -159,6 +161,9 @@ func (p *Peer) openInvites(view *roster.View) []keys.Public {
 func (p *Peer) inviteOf(view *roster.View, i roster.Invite, open []keys.Public) Invite {
 	out := Invite{Key: i.Key, User: i.User, Uses: int(i.Left), Until: timeOf(i.Expires), Approve: i.Approve,
 		Admin: i.Rank >= chain.RankAdmin}
+	for _, kind := range i.Kinds {
+		out.Kinds = append(out.Kinds, string(kind))
+	}
 	n := 4
 	for slices.ContainsFunc(open, func(o keys.Public) bool { return o != i.Key && keys.InviteName(o, n) == keys.InviteName(i.Key, n) }) {
 		n++

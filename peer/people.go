@@ -34,6 +34,8 @@ type Member struct {
 	Since   time.Time
 	Summary string // signed and sealed by the peer
 	Display string // free display name, never resolved
+	// Tags are what the peer's own signed card carries: @tag means it.
+	Tags []string
 	// Sessions are the live ones that receive, by their signed cards.
 	Sessions []Session
 }
@@ -107,7 +109,7 @@ func (p *Peer) memberLocked(m roster.Member, verified map[string]bool) Member {
 	if who == nil {
 		return out
 	}
-	out.Online, out.Since = who.connected, timeOf(who.since)
+	out.Online, out.Since, out.Tags = who.connected, timeOf(who.since), slices.Clone(who.card.Tags)
 	for _, s := range who.sessions {
 		one := Session{ID: s.id, Label: s.card.Label, Address: m.Address(), Status: Status(s.card.Status), Changed: timeOf(s.changed),
 			Summary: s.extras.Summary, You: s.id == p.session}

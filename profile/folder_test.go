@@ -102,27 +102,6 @@ func TestSocketPathsAreShort(t *testing.T) {
 	}
 }
 
-func TestBrokerLockIsOne(t *testing.T) {
-	p := newProfile(t)
-	l, err := p.BrokerLock()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := p.BrokerLock(); !errors.Is(err, ErrHeld) {
-		t.Fatal(err)
-	}
-	if err := l.Release(); err != nil {
-		t.Fatal(err)
-	}
-	l, err = p.BrokerLock()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Release(); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestRecoveryKey(t *testing.T) {
 	p := newProfile(t)
 	key := ownerKey(t, 5)

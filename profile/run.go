@@ -52,7 +52,3 @@ func (p *Profile) Socket(clientPID int) string {
 
 // BrokerSocket is the path of the socket of a broker of this machine's own.
 func (p *Profile) BrokerSocket() string { return filepath.Join(p.run, "broker.sock") }
-
-// BrokerLock takes the lock of this profile's own broker: there is at most
-// one. [ErrHeld].
-func (p *Profile) BrokerLock() (*Lock, error) { return lockFile(filepath.Join(p.run, "broker.lock")) }

@@ -30,8 +30,8 @@ const (
 	SlowConsumer        = 256 << 10  // bytes kept in memory for one connection; one message always
 	WriteWithin         = 10_000     // a write that takes longer ends the connection
 	InFlight            = 1024       // sends of one connection without ack; beyond it the broker stops reading
-	Heartbeat           = 30_000     // between two signs of life
-	SilenceWithin       = 75_000     // two and a half heartbeats: the connection is dead
+	Heartbeat           = 10_000     // of silence, after which the broker asks for a sign of life
+	SilenceWithin       = 75_000     // longest silence that a peer takes, whatever the welcome says
 	CommitWait          = 200        // longest wait of a commit for a receipt
 	DefaultExpiry       = 7 * day    // a message without expiry of its own
 	MaxExpiry           = 30 * day   // longest expiry, from the time of sending

@@ -20,7 +20,7 @@ type brokerOptions struct {
 	urls, behindProxy     []string
 	certFile, certKeyFile string
 	verbose, events       bool
-	unix                  bool
+	unix, goOn            bool
 	idle                  time.Duration
 }
 
@@ -50,7 +50,7 @@ profile's folder. Sessions start that one by themselves where they find none, wi
 				}
 				return a.broker(cmd.Context(), o)
 			}
-			for _, name := range []string{"data", "listen", "url", "behind-proxy", "create", "cert", "cert-key", "events"} {
+			for _, name := range []string{"data", "listen", "url", "behind-proxy", "create", "cert", "cert-key", "events", "go-on"} {
 				if cmd.Flags().Changed(name) {
 					return usagef("--unix and --%s exclude each other: it serves this machine's socket, with the profile's own data", name)
 				}
@@ -72,6 +72,7 @@ profile's folder. Sessions start that one by themselves where they find none, wi
 	c.Flags().StringVar(&o.create, "create", "token", "who may create meshes over the network: token, or open for everybody")
 	c.Flags().StringVar(&o.certFile, "cert", "", "PEM file with the TLS certificate's chain")
 	c.Flags().StringVar(&o.certKeyFile, "cert-key", "", "PEM file with the certificate's key")
+	c.Flags().BoolVar(&o.goOn, "go-on", false, "after a restore: take new members and other changes although not all members were heard; what those hold that the backup lacks is lost")
 	c.Flags().BoolVar(&o.events, "events", false, "print what happens: who, to whom, how big, never what")
 	c.Flags().BoolVar(&o.unix, "unix", false, "serve this machine's sessions alone, on the profile's socket")
 	c.Flags().DurationVar(&o.idle, "idle-exit", 0, "with --unix: end once nobody was connected for this long; what waits stays")
@@ -103,6 +104,7 @@ func (o brokerOptions) check() (broker.Options, error) {
 	if o.certFile != "" && len(out.BehindProxy) > 0 {
 		return out, usagef("--cert and --behind-proxy exclude each other: either this broker serves TLS, or the proxy does")
 	}
+	out.GoOn = o.goOn
 	out.Dir, out.URLs, out.CertFile, out.KeyFile, out.Version = o.data, o.urls, o.certFile, o.certKeyFile, versionText()
 	out.Listen = []broker.Listen{{Addr: o.listen, Plain: len(out.BehindProxy) > 0, TLS: o.certFile != ""}}
 	return out, nil

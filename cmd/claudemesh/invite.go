@@ -1,9 +1,14 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/mdp/qrterminal/v3"
@@ -14,7 +19,7 @@ import (
 
 func (a *app) inviteCommand() *cobra.Command {
 	var o peer.InviteOptions
-	var expires, role string
+	var expires, role, kind string
 	var qr bool
 	c := &cobra.Command{
 		Use:   "invite",
@@ -42,6 +47,13 @@ all their machines: each makes a keypair of its own.`,
 			default:
 				return usagef("--role: %q is none, choose member or admin", role)
 			}
+			switch kind {
+			case "agent": // and browsers: what the zero value means
+			case "gateway":
+				o.Kinds = []string{kind}
+			default:
+				return usagef("--kind: %q is none, choose agent or gateway", kind)
+			}
 			return a.with(cmd.Context(), peer.Nothing, func(p *peer.Peer) error {
 				if err := online(cmd.Context(), p); err != nil {
 					return err
@@ -50,6 +62,7 @@ all their machines: each makes a keypair of its own.`,
 				if err != nil {
 					return err
 				}
+				a.warnUnserved(cmd.Context(), invite.Link)
 				return a.showInvite(invite, qr)
 			})
 		},
@@ -57,6 +70,8 @@ all their machines: each makes a keypair of its own.`,
 	c.Flags().StringVar(&expires, "expires", "24h", "how long it is open: 90s, 30m, 12h, 7d")
 	c.Flags().IntVar(&o.Uses, "uses", 10, "how often it can be used")
 	c.Flags().StringVar(&role, "role", "member", "what those who join by it become: member or admin")
+	c.Flags().StringVar(&kind, "kind", "agent", "what may join by it: agent, or gateway for a program that joins with --kind gateway")
+	_ = c.RegisterFlagCompletionFunc("kind", cobra.FixedCompletions([]string{"agent", "gateway"}, cobra.ShellCompDirectiveNoFileComp))
 	c.Flags().BoolVar(&o.Approve, "approve", false, "an admin must say yes to each who joins")
 	c.Flags().BoolVar(&o.Device, "device", false, "for further devices of your own, which then need no admit")
 	c.Flags().StringVar(&o.URL, "url", "", "where the link dials, where the mesh has several addresses")
@@ -64,6 +79,27 @@ all their machines: each makes a keypair of its own.`,
 	a.jsonFlag(c)
 	_ = c.RegisterFlagCompletionFunc("role", cobra.FixedCompletions([]string{"member", "admin"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
+}
+
+// unservedWithin is how long an address may take to say whether anything listens.
+const unservedWithin = 2 * time.Second
+
+// warnUnserved says that nobody listens where a link dials: after up has ended, this
+// machine's sessions go on with a broker that only they reach.
+func (a *app) warnUnserved(ctx context.Context, link string) {
+	u, err := url.Parse(link)
+	if err != nil || u.Port() == "" {
+		return
+	}
+	d := net.Dialer{Timeout: unservedWithin}
+	c, err := d.DialContext(ctx, "tcp", u.Host)
+	if err == nil {
+		c.Close()
+		return
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		a.ui.hint("warning: nothing listens at %s now; the link works once claudemesh up runs again", u.Host)
+	}
 }
 
 // showInvite prints the link on standard output alone, so that it can be piped,
@@ -94,6 +130,10 @@ func (a *app) showInvite(invite peer.Invite, qr bool) error {
 		plural(invite.Uses, "use"), until(invite.Until.UnixMilli(), time.Now()), who, invite.ID)
 	if invite.Approve {
 		a.ui.hint("Each who joins by it waits for an admin's yes: claudemesh admit")
+	}
+	if slices.Contains(invite.Kinds, "gateway") {
+		a.ui.hint("It runs: claudemesh join --kind gateway")
+		return nil
 	}
 	a.ui.hint("They run: claudemesh join")
 	return nil

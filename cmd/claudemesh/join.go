@@ -31,6 +31,9 @@ devices: that is how your own second machine comes in, and how nobody else does.
   claudemesh join <invite.txt`,
 		Args: upTo(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.Kind != "agent" && o.Kind != "gateway" {
+				return usagef("--kind: %q is none, choose agent or gateway", o.Kind)
+			}
 			wait, err := optionalSpan("--timeout", limit)
 			if err != nil {
 				return err
@@ -57,6 +60,8 @@ devices: that is how your own second machine comes in, and how nobody else does.
 	}
 	c.Flags().StringVar(&o.User, "name", "", "your name in the mesh; default: your login name")
 	c.Flags().StringVar(&o.Device, "device", "", "this machine's name; default: its host name")
+	c.Flags().StringVar(&o.Kind, "kind", "agent", "what it is, in the list of members: agent, or gateway where encryption ends here")
+	_ = c.RegisterFlagCompletionFunc("kind", cobra.FixedCompletions([]string{"agent", "gateway"}, cobra.ShellCompDirectiveNoFileComp))
 	c.Flags().StringVar(&o.Alias, "alias", "", "what to call the mesh here; default: its own name")
 	c.Flags().StringVar(&limit, "timeout", "", "wait for a yes no longer than this; default: for ever")
 	c.Flags().BoolVar(&noWait, "no-wait", false, "do not wait for a yes")

@@ -74,7 +74,7 @@ Start:  claudemesh demo     see it in ten seconds, nothing is kept
 	cobra.EnableCommandSorting = false // in the order in which one needs them
 	for group, commands := range map[string][]*cobra.Command{
 		groupStart:   {a.demoCommand(), a.upCommand(), a.joinCommand(), a.installCommand(), a.launchCommand(), a.mcpCommand(), a.brokerCommand()},
-		groupTalk:    {a.sendCommand(), a.askCommand(), a.inboxCommand(), a.replyCommand(), a.declineCommand(), a.threadCommand(), a.historyCommand(), a.messageCommand(), a.peersCommand(), a.watchCommand(), a.statusCommand(), a.summaryCommand(), a.policyCommand()},
+		groupTalk:    {a.sendCommand(), a.askCommand(), a.inboxCommand(), a.replyCommand(), a.declineCommand(), a.threadCommand(), a.historyCommand(), a.messageCommand(), a.peersCommand(), a.watchCommand(), a.statusCommand(), a.summaryCommand(), a.tagCommand(), a.policyCommand()},
 		groupMembers: {a.meshCommand(), a.inviteCommand(), a.invitesCommand(), a.admitCommand(), a.verifyCommand(), a.revokeCommand(), a.leaveCommand()},
 		groupLook:    {a.whoamiCommand(), a.doctorCommand(), a.uninstallCommand(), a.versionCommand(), a.hookCommand(), a.statuslineCommand()},
 	} {
