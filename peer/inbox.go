@@ -267,28 +267,41 @@ const handleBatch = 32
 
 // Handle calls f for each message for this session, one after the other, until
 // ctx ends or the peer is closed. A message counts as seen when f returned
-// nil. An error of f releases the message and ends Handle with that error.
+// nil; that is said behind f, which may have the next one meanwhile, and all of it
+// before Handle returns. An error of f releases the message and ends Handle with it.
 func (p *Peer) Handle(ctx context.Context, f func(context.Context, Message) error) error {
+	saying := p.saySeen(ctx)
+	rest, err := p.handle(ctx, saying, f)
+	unsaid, failed := saying.end()
+	if failed != nil {
+		err = failed // the other is its consequence
+	}
+	if rest = append(unsaid, rest...); len(rest) == 0 {
+		return err
+	}
+	// The caller's context may have ended; what was not shown goes back all the same.
+	release, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeWithin)
+	defer cancel()
+	return errors.Join(err, p.Release(release, rest...))
+}
+
+// handle calls f with one message after the other until something fails, and gives
+// back what f did not take.
+func (p *Peer) handle(ctx context.Context, saying *saying, f func(context.Context, Message) error) ([]Message, error) {
 	for {
-		batch, err := p.nextBatch(ctx, handleBatch)
+		batch, err := p.nextBatch(saying.ctx, handleBatch)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for i, m := range batch {
-			if err = ctx.Err(); err == nil {
+			if err = saying.ctx.Err(); err == nil {
 				p.turn(&m)
 				err = f(ctx, m)
 			}
-			if err == nil {
-				err = p.Seen(ctx, m)
-			}
 			if err != nil {
-				// The caller's context may have ended; what was not shown goes back all
-				// the same.
-				release, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeWithin)
-				defer cancel()
-				return errors.Join(err, p.Release(release, batch[i:]...))
+				return batch[i:], err
 			}
+			saying.seen(m)
 		}
 	}
 }

@@ -215,8 +215,8 @@ func withTail(q *sqlite.Tx, tail int64) (all []Named, err error) {
 	seen := map[Named]bool{}
 	err = q.Each("SELECT m.mesh_id, s.message, 1, s.tail FROM sent s JOIN mesh m ON m.id = s.mesh WHERE s.tail = ?1"+
 		" UNION ALL SELECT m.mesh_id, h.message, h.outgoing, h.tail FROM history h JOIN mesh m ON m.id = h.mesh WHERE h.tail = ?1"+
-		" UNION ALL SELECT m.mesh_id, i.id, 0, -1 FROM inbox i JOIN mesh m ON m.id = i.mesh",
-		[]any{tail}, func(r sqlite.Row) error {
+		" UNION ALL SELECT m.mesh_id, i.id, 0, -1 FROM inbox i JOIN mesh m ON m.id = i.mesh WHERE substr(i.id, -2) = ?2",
+		[]any{tail, []byte{byte(tail >> 8), byte(tail)}}, func(r sqlite.Row) error {
 			n := Named{ID: mid(r.Bytes(1)), Sent: r.Bool(2)}
 			copy(n.Mesh[:], r.Bytes(0))
 			if tailOf(n.ID) == tail && !seen[n] {
