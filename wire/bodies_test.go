@@ -63,15 +63,18 @@ func TestWelcomeBody(t *testing.T) {
 	}
 }
 
+func cardOfPeer() wire.CardBody {
+	return wire.CardBody{Mesh: keys.MeshID{1}, Peer: key(1), Counter: 3, Time: 1794000000000,
+		At: signed.At{N: 2}, Tags: []string{"backend", "go"}}
+}
+
+func cardOfSession() wire.CardBody {
+	return wire.CardBody{Mesh: keys.MeshID{1}, Peer: key(1), Session: keys.SessionID{2}, Counter: 3,
+		Time: 1794000000000, Label: "web", Status: wire.StatusIdle}
+}
+
 func TestCardBody(t *testing.T) {
-	peer := func() wire.CardBody {
-		return wire.CardBody{Mesh: keys.MeshID{1}, Peer: key(1), Counter: 3, Time: 1794000000000,
-			At: signed.At{N: 2}, Tags: []string{"backend", "go"}}
-	}
-	session := func() wire.CardBody {
-		return wire.CardBody{Mesh: keys.MeshID{1}, Peer: key(1), Session: keys.SessionID{2}, Counter: 3,
-			Time: 1794000000000, Label: "web", Status: wire.StatusIdle}
-	}
+	peer, session := cardOfPeer, cardOfSession
 	for _, c := range []struct {
 		name  string
 		card  wire.CardBody

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/claudemesh/claudemesh-go/signed"
 	"github.com/claudemesh/claudemesh-go/wire"
 )
 
@@ -89,6 +90,80 @@ func FuzzHot(f *testing.F) {
 			t.Fatalf("the scanner reads\n %s\nthe general parser\n %s", got, want)
 		}
 	})
+}
+
+// FuzzBodies: of what hellos, welcomes and cards sign, whatever is taken means the same
+// when it is written again, and the bytes that were signed come through a frame as they
+// are.
+func FuzzBodies(f *testing.F) {
+	seeds := 0
+	for _, v := range readVectors(f) {
+		frame, _, err := wire.Decode(v.msg, v.binary)
+		if err != nil {
+			continue
+		}
+		switch g := frame.(type) {
+		case *wire.Hello:
+			f.Add([]byte(g.Signed))
+			seeds++
+		case *wire.Welcome:
+			f.Add([]byte(g.Signed))
+			seeds++
+		case *wire.Presence:
+			for _, card := range g.Cards {
+				f.Add([]byte(card.Bytes))
+				seeds++
+			}
+		}
+	}
+	if seeds == 0 {
+		f.Fatal("no seeds")
+	}
+	for _, body := range []any{helloBody(), wire.WelcomeBody{Hello: signed.Hash{1}}, cardOfPeer(), cardOfSession()} {
+		data, err := signed.Encode(body)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		sameBody(t, data, func(data []byte) (wire.HelloBody, error) { return wire.DecodeHello(&wire.Hello{Signed: data}) })
+		sameBody(t, data, func(data []byte) (wire.WelcomeBody, error) { return wire.DecodeWelcome(&wire.Welcome{Signed: data}) })
+		sameBody(t, data, func(data []byte) (wire.CardBody, error) { return wire.DecodeCard(signed.Object{Bytes: data}) })
+		if len(data) == 0 || len(data) > wire.MaxFrameBeforeHello/2 {
+			return
+		}
+		hello := &wire.Hello{Signed: data, Sig: make([]byte, signed.SignatureSize)}
+		msg, err := wire.AppendFrame(nil, hello, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, _, err := wire.Decode(msg, false)
+		if err != nil || !bytes.Equal(back.(*wire.Hello).Signed, data) {
+			t.Fatalf("the bytes changed on their way: %v", err)
+		}
+	})
+}
+
+// sameBody checks that what is taken is taken as the same when it is written again.
+func sameBody[B any](t *testing.T, data []byte, decode func([]byte) (B, error)) {
+	t.Helper()
+	body, err := decode(data)
+	if err != nil {
+		return
+	}
+	written, err := signed.Encode(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := decode(written)
+	if err != nil {
+		t.Fatalf("%T is refused when it is written again: %v\n%s", body, err, written)
+	}
+	rewritten, err := signed.Encode(again)
+	if err != nil || !bytes.Equal(written, rewritten) {
+		t.Fatalf("%s, then %s: %v", written, rewritten, err)
+	}
 }
 
 // FuzzAddress: an address that is accepted has one canonical text, and an
