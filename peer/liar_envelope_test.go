@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/claudemesh/claudemesh-go/internal/meshtest"
+	"github.com/claudemesh/claudemesh-go/keys"
 	"github.com/claudemesh/claudemesh-go/peer"
 	"github.com/claudemesh/claudemesh-go/wire"
 )
@@ -160,6 +161,40 @@ func TestLiarDropsDelaysDuplicates(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestLiarDropsForGood: the broker throws a message away and says that it was delivered.
+// It never becomes seen, and with the next one the recipient is told that one is missing.
+func TestLiarDropsForGood(t *testing.T) {
+	run(t, func(t *testing.T, m *meshtest.Mesh) {
+		machine := m.Create("alice", "laptop")
+		bob := m.Join("bob", "desk").Live("b")
+		defer m.Close(bob)
+		liar := m.Liar()
+		defer liar.Close()
+		alice := deceived(t, machine, liar, "a")
+		defer m.Close(alice)
+		meshtest.Online(t, alice)
+		send(t, alice, "bob", "one", peer.SendOptions{})
+		meshtest.Next(t, bob)
+		liar.Tell(func(up bool, f meshtest.Frame) []meshtest.Frame {
+			if s, ok := f.Frame.(*wire.Send); ok && up && s.Class == wire.ClassMessage {
+				liar.Inject(meshtest.Frame{Frame: &wire.Ack{State: wire.StateDelivered, To: s.To, IDs: []keys.MessageID{s.ID}}})
+				return nil
+			}
+			return []meshtest.Frame{f}
+		})
+		sent := send(t, alice, "bob", "two", peer.SendOptions{})
+		liar.Tell(nil)
+		send(t, alice, "bob", "three", peer.SendOptions{SeenWait: -1})
+		if got := meshtest.Next(t, bob); got.Body != "three" || got.Missing != 1 {
+			t.Errorf("got %+v", got)
+		}
+		meshtest.Pass(time.Minute)
+		if got := states(t, alice, sent.Short); !slices.Equal(got, []peer.State{peer.Delivered}) {
+			t.Errorf("alice takes it for %v", got)
+		}
+	})
 }
 
 // TestMemberSendsWhatCannotBeOpened: what a hostile member seals badly and what a hostile broker
