@@ -1,9 +1,11 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/claudemesh/claudemesh-go/delivery"
@@ -184,12 +186,21 @@ func (t *tx) apply(batches []*submit) error {
 			return err
 		}
 		w.mesh = mesh
-		for i := range b.Ops {
-			if op := &b.Ops[i]; gone[op] {
-				continue
-			} else if err := w.op(b, op); err != nil {
+		for i := 0; i < len(b.Ops); {
+			op := &b.Ops[i]
+			n := 1
+			switch {
+			case gone[op]:
+			case op.Kind == delivery.EffectDrop:
+				n = dropsInRow(b.Ops[i:], gone)
+				err = w.drops(op, n)
+			default:
+				err = w.op(b, op)
+			}
+			if err != nil {
 				return err
 			}
+			i += n
 		}
 	}
 	return nil
@@ -262,12 +273,6 @@ func (w *writes) op(b *submit, e *delivery.Effect) error {
 	switch e.Kind {
 	case delivery.EffectSave:
 		return w.save(e.Row)
-	case delivery.EffectDrop:
-		to, err := w.known(w.mesh, e.Peer)
-		if err != nil || to == 0 {
-			return err
-		}
-		return w.drop(to, e.Lane, e.N)
 	case delivery.EffectTrim:
 		return w.trim(e.From, e.Peer)
 	case delivery.EffectClaim:
@@ -341,6 +346,69 @@ func (w *writes) bodyOf(from int64, row *delivery.Row) (body int64, made bool, e
 	return body, true, err
 }
 
+// dropsInRow is how many ops from the first on, a drop, drop one row after the other
+// of one recipient's lane, by number.
+func dropsInRow(ops []delivery.Effect, gone map[*delivery.Effect]bool) int {
+	first := &ops[0]
+	n := 1
+	for ; n < len(ops); n++ {
+		op := &ops[n]
+		if op.Kind != delivery.EffectDrop || op.Peer != first.Peer || op.Lane != first.Lane ||
+			op.N != first.N+uint64(n) || gone[op] {
+			break
+		}
+	}
+	return n
+}
+
+// drops deletes n rows with numbers one after the other. Who comes back takes
+// thousands so, and a statement for each would be most of what that costs.
+func (w *writes) drops(first *delivery.Effect, n int) error {
+	to, err := w.known(w.mesh, first.Peer)
+	if err != nil || to == 0 {
+		return err
+	}
+	if n == 1 {
+		return w.drop(to, first.Lane, first.N)
+	}
+	var bodies []int64 // of direct messages
+	type copied struct {
+		body, from int64
+		id         []byte
+	}
+	var several []copied
+	err = w.Each("DELETE FROM queue WHERE recipient = ? AND lane = ? AND number BETWEEN ? AND ?"+
+		" RETURNING body, sender, message, box IS NOT NULL",
+		[]any{to, uint8(first.Lane), first.N, first.N + uint64(n) - 1}, func(r sqlite.Row) error {
+			if r.Bool(3) {
+				several = append(several, copied{r.Int64(0), r.Int64(1), bytes.Clone(r.Bytes(2))})
+			} else {
+				bodies = append(bodies, r.Int64(0))
+			}
+			return nil
+		})
+	if err != nil {
+		return err
+	}
+	for _, c := range several {
+		if err := w.dropShared(c.body, c.from, c.id); err != nil {
+			return err
+		}
+	}
+	slices.Sort(bodies)
+	for len(bodies) > 0 {
+		run := 1
+		for run < len(bodies) && bodies[run] == bodies[0]+int64(run) {
+			run++
+		}
+		if _, err := w.Exec("DELETE FROM body WHERE id BETWEEN ? AND ?", bodies[0], bodies[run-1]); err != nil {
+			return err
+		}
+		bodies = bodies[run:]
+	}
+	return nil
+}
+
 // drop deletes a row, and with a message's last one its body.
 func (w *writes) drop(to int64, lane delivery.Lane, n uint64) error {
 	var body, from int64
@@ -357,8 +425,14 @@ func (w *writes) drop(to int64, lane delivery.Lane, n uint64) error {
 	if !several {
 		return w.dropBody(body)
 	}
+	return w.dropShared(body, from, id)
+}
+
+// dropShared deletes a body that the rows of a message to several share, if the last
+// of them is gone.
+func (w *writes) dropShared(body, from int64, id []byte) error {
 	w.last = nil
-	_, err = w.Exec("DELETE FROM body WHERE id = ? AND NOT EXISTS"+
+	_, err := w.Exec("DELETE FROM body WHERE id = ? AND NOT EXISTS"+
 		" (SELECT 1 FROM queue WHERE sender = ? AND message = ? AND box IS NOT NULL)", body, from, id)
 	return err
 }

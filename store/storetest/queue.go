@@ -129,6 +129,27 @@ func testDropKeepsOthers(t *testing.T, open Open) {
 	w.same("b still", w.lane(bob, delivery.LaneNext), b)
 }
 
+// testDropRuns: rows with numbers in a row are dropped together, of messages to
+// several too, and none in between, of another lane or another recipient.
+func testDropRuns(t *testing.T, open Open) {
+	w := begin(t, open)
+	alice, bob, carol := w.peer(), w.peer(), w.peer()
+	m := w.message(alice, wire.PriorityNext, false)
+	low := w.row(w.message(alice, wire.PriorityLow, false), bob, 6, nil)
+	rows := []*delivery.Row{w.direct(alice, bob, 1), w.direct(alice, bob, 2), w.row(m, bob, 3, []byte("b")),
+		w.direct(alice, bob, 4), w.direct(alice, bob, 5), w.direct(alice, bob, 7)}
+	other := w.row(m, carol, 1, []byte("c"))
+	stays := w.direct(alice, carol, 2)
+	w.write(append(save(rows...), save(low, other, stays)...)...)
+	w.write(drop(rows[0], rows[1], rows[2], rows[4], rows[5])...)
+	w.same("next", w.lane(bob, delivery.LaneNext), rows[3])
+	w.same("low", w.lane(bob, delivery.LaneLow), low)
+	w.same("carol's", w.lane(carol, delivery.LaneNext), other, stays)
+	w.write(drop(rows[3], rows[4], rows[5], low, other)...)
+	w.same("next", w.lane(bob, delivery.LaneNext))
+	w.same("carol's", w.lane(carol, delivery.LaneNext), stays)
+}
+
 func testSaveThenDrop(t *testing.T, open Open) {
 	w := begin(t, open)
 	alice, bob := w.peer(), w.peer()

@@ -32,6 +32,7 @@ func Run(t *testing.T, open Open) {
 		"SavedOnce":         testSavedOnce,
 		"SharedBody":        testSharedBody,
 		"DropKeepsOthers":   testDropKeepsOthers,
+		"DropRuns":          testDropRuns,
 		"SaveThenDrop":      testSaveThenDrop,
 		"PlaceTaken":        testPlaceTaken,
 		"Trim":              testTrim,
