@@ -224,6 +224,9 @@ func (w *world) show(p *proc, b batched) {
 	if b.Gap && row.Arrived <= b.at && b.at < row.Arrived+wire.GapWait {
 		w.fail("m%d: a gap before it that was not waited for", m.idx)
 	}
+	if b.at >= m.expires {
+		w.fail("m%d shown after its time", m.idx)
+	}
 	if row.ahead(b.at) {
 		w.fail("m%d shown before its time", m.idx)
 	}

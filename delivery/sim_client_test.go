@@ -191,6 +191,7 @@ func (p *proc) kill(partly bool) {
 
 func (p *proc) end() {
 	p.w.procs = slices.DeleteFunc(p.w.procs, func(o *proc) bool { return o == p })
+	p.ops, p.head = nil, 0 // what it had not committed is lost
 	if p.link != nil {
 		p.link.procGone()
 		p.link = nil
