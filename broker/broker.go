@@ -32,6 +32,8 @@ type Broker struct {
 	feeds     feeds
 	appends   appendLimits
 	sockets   sockets
+	metrics   *metrics
+	readiness readiness
 	conns     atomic.Uint64 // numbers connections
 
 	living   context.Context // for the store: ends when all is done
@@ -75,6 +77,7 @@ func New(o Options) (*Broker, error) {
 	}
 	b.half.all, b.half.each = b.limits.HalfOpen, b.limits.HalfOpenAddr
 	b.recorder.b, b.fetcher.b = b, b
+	b.metrics = newMetrics(b)
 	b.appends.perMinute = b.limits.Appends
 	b.living, b.die = context.WithCancel(context.Background())
 	b.ending, b.endNow = context.WithCancel(b.living)

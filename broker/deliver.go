@@ -198,6 +198,7 @@ func (m *mesh) gatherAck(e *delivery.Effect, now int64) {
 	if s == nil {
 		return
 	}
+	m.b.metrics.told(e.ID, e.State)
 	m.noteState(s.peer(), s.hello.Label, e.ID, e.Peer, e.State, now)
 	a := &m.store.acks
 	if m.store.ackTo != s || a.State != e.State || a.Why != e.Why || a.To != e.Peer || len(a.IDs) >= wire.MaxIDs {
@@ -239,8 +240,10 @@ func (m *mesh) submit() {
 	ops := m.store.ops
 	m.store.ops, m.store.spare = m.store.spare[:0], nil
 	m.store.busy = true
+	began := time.Now()
 	m.b.tasks.Add(1) // the end waits for the answer, and for what is submitted by it
 	m.b.store.Submit(store.Batch{Mesh: m.id, Ops: ops}, func(claims []delivery.ClaimResult, err error) {
+		m.b.metrics.committed(len(ops), began, err)
 		if errors.Is(err, store.ErrClosed) {
 			// The answer may come by this very goroutine, which holds mu.
 			go m.committed(ops, claims, err)

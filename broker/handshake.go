@@ -95,6 +95,7 @@ func (b *Broker) greet(sock *socket, q request, began time.Time) *session {
 		code = wire.CloseTooLarge
 	}
 	text = code.Info().Reason
+	b.metrics.refused.Inc()
 	b.log.Debug("hello refused", "addr", q.addr, "close", code, "err", err)
 	sock.close(code, text)
 	return nil

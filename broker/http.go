@@ -117,6 +117,10 @@ func (b *Broker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		b.serveCreate(w, r, q)
 	case wire.PathSocket:
 		b.serveSocket(w, r, q)
+	case pathReady:
+		b.serveReady(w, r)
+	case pathMetrics:
+		b.serveMetrics(w, r, q)
 	case pathYield:
 		b.serveYield(w, r, q)
 	default:

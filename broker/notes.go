@@ -42,6 +42,7 @@ func (z *sizes) put(id keys.MessageID, to keys.Public, bytes int) {
 // note records a message that was taken. mu is held.
 func (m *mesh) note(msg message, now int64) {
 	m.b.recorder.message(m.id, &msg, now)
+	m.b.metrics.took(&msg)
 	if m.b.feeds.any() && msg.class == wire.ClassMessage {
 		m.sizes.put(msg.id, msg.to, msg.bytes)
 	}

@@ -44,6 +44,10 @@ type Options struct {
 	// answered. Empty: none.
 	BehindProxy []netip.Prefix
 
+	// MetricsFrom lists the networks that may read /metrics, besides loopback
+	// and unix sockets. Empty: none.
+	MetricsFrom []netip.Prefix
+
 	// CertFile and KeyFile are a PEM certificate chain and key for the TLS
 	// listeners, both or none. Empty: a self-signed TLS 1.3 certificate of the
 	// broker's own key, which peers accept through the pin alone.

@@ -51,4 +51,12 @@ type Queue interface {
 	Fetch(ctx context.Context, mesh keys.MeshID, f *delivery.Fetch) (Fetched, error)
 	// Backlog reads what waits in a mesh, without the messages themselves.
 	Backlog(ctx context.Context, mesh keys.MeshID) (Backlog, error)
+	// Waiting counts what waits in all meshes. It costs in proportion to it.
+	Waiting(ctx context.Context) (Waiting, error)
+}
+
+// Waiting is how much waits.
+type Waiting struct {
+	Messages int64 // and receipts, one for each recipient
+	Oldest   int64 // when the oldest of them was taken; 0 where none waits
 }

@@ -199,3 +199,11 @@ func (s *sqliteStore) Backlog(ctx context.Context, mesh keys.MeshID) (Backlog, e
 	})
 	return out, err
 }
+
+// Waiting counts what waits.
+func (s *sqliteStore) Waiting(ctx context.Context) (w Waiting, err error) {
+	err = s.view(ctx, func(t *tx) error {
+		return t.Get("SELECT count(*), coalesce(min(sent), 0) FROM queue", nil, &w.Messages, &w.Oldest)
+	})
+	return w, err
+}

@@ -18,6 +18,7 @@ import (
 type brokerOptions struct {
 	data, listen, create  string
 	urls, behindProxy     []string
+	metricsFrom           []string
 	certFile, certKeyFile string
 	verbose, events       bool
 	unix, goOn            bool
@@ -50,7 +51,7 @@ profile's folder. Sessions start that one by themselves where they find none, wi
 				}
 				return a.broker(cmd.Context(), o)
 			}
-			for _, name := range []string{"data", "listen", "url", "behind-proxy", "create", "cert", "cert-key", "events", "go-on"} {
+			for _, name := range []string{"data", "listen", "url", "behind-proxy", "create", "cert", "cert-key", "events", "go-on", "metrics-from"} {
 				if cmd.Flags().Changed(name) {
 					return usagef("--unix and --%s exclude each other: it serves this machine's socket, with the profile's own data", name)
 				}
@@ -65,10 +66,11 @@ profile's folder. Sessions start that one by themselves where they find none, wi
 			return a.localBroker(cmd.Context(), prof, o)
 		},
 	}
-	c.Flags().StringVar(&o.data, "data", "", "the folder of its key and database; default: broker in the profile's folder")
+	c.Flags().StringVar(&o.data, "data", "", dataUsage)
 	c.Flags().StringVar(&o.listen, "listen", net.JoinHostPort("127.0.0.1", defaultPort), "where to listen, HOST:PORT; :0 lets the system choose the port")
 	c.Flags().StringArrayVar(&o.urls, "url", nil, "a URL by which others reach it; can be given again")
 	c.Flags().StringArrayVar(&o.behindProxy, "behind-proxy", nil, "network of a proxy that serves TLS before it, 10.0.0.0/8; can be given again")
+	c.Flags().StringArrayVar(&o.metricsFrom, "metrics-from", nil, "network that may read /metrics, besides this machine; can be given again")
 	c.Flags().StringVar(&o.create, "create", "token", "who may create meshes over the network: token, or open for everybody")
 	c.Flags().StringVar(&o.certFile, "cert", "", "PEM file with the TLS certificate's chain")
 	c.Flags().StringVar(&o.certKeyFile, "cert-key", "", "PEM file with the certificate's key")
@@ -78,6 +80,7 @@ profile's folder. Sessions start that one by themselves where they find none, wi
 	c.Flags().DurationVar(&o.idle, "idle-exit", 0, "with --unix: end once nobody was connected for this long; what waits stays")
 	c.Flags().BoolVarP(&o.verbose, "verbose", "v", false, "log more")
 	a.jsonFlag(c)
+	c.AddCommand(a.brokerBackupCommand(), a.brokerRestoreCommand())
 	return c
 }
 
@@ -98,7 +101,10 @@ func (o brokerOptions) check() (broker.Options, error) {
 		return out, usagef("--cert and --cert-key belong together")
 	}
 	var err error
-	if out.BehindProxy, err = prefixes(o.behindProxy); err != nil {
+	if out.BehindProxy, err = prefixes("behind-proxy", o.behindProxy); err != nil {
+		return out, err
+	}
+	if out.MetricsFrom, err = prefixes("metrics-from", o.metricsFrom); err != nil {
 		return out, err
 	}
 	if o.certFile != "" && len(out.BehindProxy) > 0 {

@@ -144,8 +144,8 @@ func checkURLs(urls []string) error {
 	return nil
 }
 
-// prefixes parses the networks of proxies.
-func prefixes(texts []string) ([]netip.Prefix, error) {
+// prefixes parses the networks that a flag names.
+func prefixes(flag string, texts []string) ([]netip.Prefix, error) {
 	var list []netip.Prefix
 	for _, text := range texts {
 		if addr, err := netip.ParseAddr(text); err == nil {
@@ -154,7 +154,7 @@ func prefixes(texts []string) ([]netip.Prefix, error) {
 		}
 		p, err := netip.ParsePrefix(text)
 		if err != nil {
-			return nil, usagef("--behind-proxy: %q is no network, write 10.0.0.0/8 or one address", text)
+			return nil, usagef("--%s: %q is no network, write 10.0.0.0/8 or one address", flag, text)
 		}
 		list = append(list, p)
 	}

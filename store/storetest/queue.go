@@ -376,3 +376,24 @@ func testBacklog(t *testing.T, open Open) {
 		t.Fatalf("backlog of another mesh %+v, %v", got, err)
 	}
 }
+
+func testWaiting(t *testing.T, open Open) {
+	w := begin(t, open)
+	got, err := w.s.Waiting(w.ctx)
+	if w.must(err); got != (store.Waiting{}) {
+		t.Fatalf("nothing waits: %+v", got)
+	}
+	alice, bob, carol := w.peer(), w.peer(), w.peer()
+	old, late := w.direct(alice, bob, 4), w.direct(alice, carol, 5)
+	old.Sent, late.Sent = 1_000, 2_000
+	w.write(save(late, old)...)
+	got, err = w.s.Waiting(w.ctx)
+	if w.must(err); got != (store.Waiting{Messages: 2, Oldest: 1_000}) {
+		t.Fatalf("two wait: %+v", got)
+	}
+	w.write(drop(old)...)
+	got, err = w.s.Waiting(w.ctx)
+	if w.must(err); got != (store.Waiting{Messages: 1, Oldest: 2_000}) {
+		t.Fatalf("one waits: %+v", got)
+	}
+}

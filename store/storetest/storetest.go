@@ -43,6 +43,7 @@ func Run(t *testing.T, open Open) {
 		"PeerAndMessage":    testPeerAndMessage,
 		"Left":              testLeft,
 		"Backlog":           testBacklog,
+		"Waiting":           testWaiting,
 		"SubmitOrder":       testSubmitOrder,
 		"FetchSeesAnswered": testFetchSeesAnswered,
 		"BadBatchAlone":     testBadBatchAlone,
