@@ -42,12 +42,15 @@ type Options struct {
 // time.
 //
 // A goroutine lives only while something is being written; Close waits for
-// it. An idle Conn holds no buffer.
+// it. An idle Conn holds no buffer, but one that fell silent in the middle of a
+// burst may hold one for reading.
 type Conn struct {
 	conn        net.Conn
 	limit       int
 	writeWithin time.Duration
 	linger      time.Duration
+
+	reading ahead // of Read
 
 	writing sync.Mutex // held during Write, so that a large one is not cut by another; taken before mu
 
@@ -230,8 +233,9 @@ func (c *Conn) Close() error {
 	return errors.Join(lost, err)
 }
 
-// Read reads from the connection beneath.
-func (c *Conn) Read(p []byte) (int, error) { return c.conn.Read(p) }
+// Read reads from the connection beneath. Where more comes than p holds, the next
+// system call takes much of it at once.
+func (c *Conn) Read(p []byte) (int, error) { return c.reading.read(c.conn, p) }
 
 // LocalAddr is that of the connection beneath.
 func (c *Conn) LocalAddr() net.Addr { return c.conn.LocalAddr() }
