@@ -59,10 +59,12 @@ func bellText(messages, asks, number int) string {
 	return fmt.Sprintf("claudemesh: %s (#%d). %s", what, number, bellEnd)
 }
 
-// ring returns the bell for what may be shown to the session now, "" where
+// ringLocked returns the bell for what may be shown to the session now, "" where
 // nothing waits or it rang often enough. At a boundary of the session (a hook)
 // it rings again for what was not answered; between two only for what is new.
-func (s *server) ring(ctx context.Context, boundary bool) string {
+// s.ringing is held: what was counted before must not be judged after what was
+// counted later.
+func (s *server) ringLocked(ctx context.Context, boundary bool) string {
 	messages, asks := 0, 0
 	for _, p := range s.online() {
 		// Peek decides anew; the counts may still be those of the status before.
@@ -151,9 +153,11 @@ func (s *server) hook(ctx context.Context, r request) string {
 			s.bells.rung = 0
 			s.mu.Unlock()
 		}
+		s.ringing.Lock()
+		defer s.ringing.Unlock()
 		bell := ""
 		if !r.Rung { // else it is what woke the session
-			bell = s.ring(ctx, true) // before the session counts as working
+			bell = s.ringLocked(ctx, true) // before the session counts as working
 		}
 		s.setWorking(ctx, true)
 		return bell
@@ -161,8 +165,10 @@ func (s *server) hook(ctx context.Context, r request) string {
 		s.setWorking(ctx, true)
 	case "Stop":
 		s.proveSoon(ctx)
+		s.ringing.Lock() // lest the waiter rings beside this
+		defer s.ringing.Unlock()
 		s.setWorking(ctx, false)
-		bell := s.ring(ctx, true)
+		bell := s.ringLocked(ctx, true)
 		if bell != "" {
 			s.setWorking(ctx, true) // the turn goes on
 		}
@@ -174,7 +180,9 @@ func (s *server) hook(ctx context.Context, r request) string {
 	default:
 		return ""
 	}
-	return s.ring(ctx, true)
+	s.ringing.Lock()
+	defer s.ringing.Unlock()
+	return s.ringLocked(ctx, true)
 }
 
 // ours begin what UserPromptSubmit brings when no human typed it: wrappers of
@@ -282,6 +290,8 @@ func (s *server) wait(ctx context.Context) string {
 // through the inbox socket. A working one is rung for by the hook at the next
 // boundary; a waiter would ring beside it.
 func (s *server) wake(ctx context.Context) {
+	s.ringing.Lock()
+	defer s.ringing.Unlock()
 	s.mu.Lock()
 	waits, working := s.bells.waiter != nil, s.bells.working && s.bells.hooked
 	s.mu.Unlock()
@@ -292,7 +302,7 @@ func (s *server) wake(ctx context.Context) {
 		s.wakeBySocket(ctx)
 		return
 	}
-	bell := s.ring(ctx, false)
+	bell := s.ringLocked(ctx, false)
 	if bell == "" {
 		return
 	}
@@ -314,7 +324,8 @@ func (s *server) follow(events <-chan peer.SetEvent) {
 }
 
 // line is what the status line shows: the meshes, how many are online and how
-// many messages wait. Numbers, and names of this profile's own choosing.
+// many messages wait or are held, and whether the loop guard stopped it. Fixed
+// words, numbers, and names of this profile's own choosing.
 func (s *server) line(ctx context.Context) string {
 	var parts []string
 	for _, p := range s.online() {
@@ -330,6 +341,12 @@ func (s *server) line(ctx context.Context) string {
 		}
 		if n := c.Waiting + c.Later; n > 0 {
 			part += fmt.Sprintf(" · %d waiting", n)
+		}
+		if c.Held > 0 {
+			part += fmt.Sprintf(" · %d held", c.Held)
+		}
+		if c.Stopped {
+			part += " · stopped by the loop guard"
 		}
 		if c.Requests > 0 {
 			part += fmt.Sprintf(" · %d to admit", c.Requests)

@@ -14,6 +14,7 @@ const socketPause = 2 * time.Second
 // wakeBySocket rings an idle session through the inbox socket that the client
 // gave to this very process: the last road, for clients whose hooks are off.
 // It is used only where [Options.InboxSocket] allows it.
+// s.ringing is held.
 func (s *server) wakeBySocket(ctx context.Context) {
 	path, token := s.options.Environ("CLAUDE_CODE_MESSAGING_SOCKET"), s.options.Environ("CLAUDE_CODE_MESSAGING_TOKEN")
 	s.mu.Lock()
@@ -25,7 +26,7 @@ func (s *server) wakeBySocket(ctx context.Context) {
 	if !allowed {
 		return
 	}
-	bell := s.ring(ctx, false)
+	bell := s.ringLocked(ctx, false)
 	if bell == "" {
 		return
 	}

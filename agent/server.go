@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -59,6 +60,10 @@ type server struct {
 	life    context.Context // ends with the server
 	end     context.CancelFunc
 	group   sync.WaitGroup // what follows the events
+
+	// ringing is held while it is counted what waits and a bell is rung for it, and
+	// while the session goes over to another status with that. Before mu.
+	ringing sync.Mutex
 
 	mu     sync.Mutex // guards the following fields
 	set    *peer.Set  // nil until online
@@ -169,10 +174,7 @@ func (s *server) peers(ctx context.Context) (*peer.Set, error) {
 	if s.set != nil {
 		return s.set, nil
 	}
-	client := s.client
-	if client == "" {
-		client = "claudemesh-mcp/" + s.options.Version
-	}
+	client := strings.TrimSpace("claudemesh/" + s.options.Version + " " + s.client)
 	o := peer.Options{
 		Dir:      s.options.Dir,
 		Client:   client,

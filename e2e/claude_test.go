@@ -266,3 +266,45 @@ func TestSessionsThatGoOnKeepToTheirOwn(t *testing.T) {
 	}
 	s.onlyAsToolResult("PEERWORDS", "alice@laptop")
 }
+
+// The plugin's monitor wakes an idle session as the waiter does, again and again.
+func TestMonitorWakesASession(t *testing.T) {
+	alice, bob := twoPeople(t)
+	const check = "mcp__plugin_claudemesh_claudemesh__check_messages"
+	s := bob.bare("web-shop", func(r modelstub.Request) modelstub.Reply {
+		for _, piece := range r.New() {
+			if piece.Kind == "text" && strings.Contains(piece.Text, "Call check_messages") {
+				return modelstub.Use(check, map[string]any{})
+			}
+		}
+		return modelstub.Say("done")
+	})
+	root, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"plugin", "marketplace", "add", root}, {"plugin", "install", "claudemesh@claudemesh"}} {
+		cmd := exec.Command(s.client, args...)
+		cmd.Dir, cmd.Env = s.cwd, s.environment()
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("claude %v: %v\n%s", args, err, out)
+		}
+	}
+	bob.do("install", "--yes") // the read-only tools
+	s.open()
+	s.online(alice, "web-shop")
+	from := 0
+	for _, word := range []string{"first", "second", "third"} {
+		sent := alice.send("bob", "PEERWORDS "+word)
+		woken := s.waitTurn(from, "Call check_messages.")
+		for _, piece := range woken.New() {
+			if strings.Contains(piece.Text, "Call check_messages.") && (piece.Role != "user" || !strings.Contains(piece.Text, "NOT USER INPUT")) {
+				t.Errorf("the bell is %s %s: %s", piece.Role, piece.Kind, piece.Text)
+			}
+		}
+		s.waitTurn(from, "│ PEERWORDS "+word)
+		s.told(alice, sent.ID)
+		from = len(s.stub.Requests())
+	}
+	s.onlyAsToolResult("PEERWORDS", "alice@laptop")
+}

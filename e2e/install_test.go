@@ -270,6 +270,9 @@ func TestInstallIsGoodForClaudeCode(t *testing.T) {
 	if out := d.claude("mcp", "list"); !strings.Contains(out, "claudemesh: "+binary+" mcp - ✔ Connected") {
 		t.Errorf("the client lists %s", out)
 	}
+	if out := d.mesh("doctor"); !strings.Contains(out, "ok     claude    2.1.331, server registered, hooks in place\n") {
+		t.Errorf("doctor says %s", out)
+	}
 	ran := d.headless("hello")
 	want := map[string]int{"SessionStart": 2, "UserPromptSubmit": 2, "PostToolBatch": 2, "Stop": 3}
 	if !maps.Equal(ran, want) {

@@ -103,3 +103,63 @@ func TestQuestionsAreAnswered(t *testing.T) {
 	a.onlyAsToolResult("BOBSWORDS", "bob@desk", "web-shop")
 	b.onlyAsToolResult("ALICESWORDS", "alice@laptop", "payments-api")
 }
+
+// chatty is a model that answers whatever it is sent with a word, for ever.
+func chatty(word string) modelstub.Script {
+	looks := obedient(func(r modelstub.Request) modelstub.Reply {
+		for _, piece := range r.New() {
+			switch {
+			case piece.Kind == "text" && piece.Text == "what is new?":
+				return modelstub.Use(checkTool, map[string]any{})
+			case piece.Kind == "text" && piece.Text == "say hello to bob":
+				return modelstub.Use("mcp__claudemesh__send_message", map[string]any{"to": "bob", "body": "hello"})
+			}
+		}
+		return modelstub.Say("done")
+	})
+	return func(r modelstub.Request) modelstub.Reply {
+		if kind, id := heard(r); kind != "" && kind != "notice" {
+			return modelstub.Use("mcp__claudemesh__reply", map[string]any{"id": id, "body": word})
+		}
+		return looks(r)
+	}
+}
+
+// Two agents that always answer each other stop at the bound, and both users are
+// told once.
+func TestAgentsThatAlwaysAnswerStop(t *testing.T) {
+	alice, bob := twoPeople(t)
+	a, b := alice.claude("payments-api", chatty("ALICESWORD")), bob.claude("web-shop", chatty("BOBSWORD"))
+	a.open("--permission-mode", "manual")
+	b.open("--permission-mode", "manual")
+	b.online(alice, "web-shop")
+	a.online(bob, "payments-api")
+	a.keys("say hello to bob", "Enter")
+	a.agree()
+	// The word of alice's user, and 16 that no human caused: the last is alice's.
+	for n := range 8 {
+		b.until("bob is shown the next", func() bool { return b.shown("│ ") > n })
+		a.until("alice is shown the next", func() bool { return a.shown("│ BOBSWORD") > n })
+	}
+	const stopped = "the loop guard stopped this: 16 automatic replies in a row without a human."
+	b.waitTurn(0, stopped)
+	for _, s := range []*session{a, b} {
+		s.waitScreen("stopped by the loop guard")
+		if shown := s.shown("│ "); shown != 8 && shown != 9 {
+			t.Errorf("%s was shown %d messages", s.p.name, shown)
+		}
+	}
+	if na, nb := a.shown(stopped), b.shown(stopped); na != 0 || nb != 1 {
+		t.Errorf("alice's agent was stopped %d times, bob's %d times", na, nb)
+	}
+	// Bob's user was told by his agent, alice's finds a notice when she asks. Her word
+	// lets her session go on.
+	a.keys("what is new?", "Enter")
+	a.waitTurn(0, "│ The loop guard here stopped the agent: 16 automatic replies in a row without a human.")
+	a.until("the status line is as before", func() bool { return !strings.Contains(a.screen(), "stopped by the loop guard") })
+	if n := a.shown("The loop guard here stopped"); n != 1 {
+		t.Errorf("alice was told %d times", n)
+	}
+	a.onlyAsToolResult("BOBSWORD", "bob@desk")
+	b.onlyAsToolResult("ALICESWORD", "alice@laptop")
+}

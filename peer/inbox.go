@@ -385,9 +385,13 @@ type Counts struct {
 	Rings   int // those of them that are worth a bell: no notices, none beyond its sender's rate
 	Asks    int // questions among them
 	Later   int // messages that wait until it is idle, or asks
+	Held    int // messages kept back by the user's policy
 	Unsent  int // in the outbox
 	// Requests are joins that this peer can admit.
 	Requests int
+	// Stopped: a loop guard, this session's or that of a peer that says so, stopped a
+	// conversation since the last human's turn.
+	Stopped bool
 }
 
 // Counts returns the counts; no broker is asked.
@@ -402,6 +406,7 @@ func (p *Peer) Counts(ctx context.Context) (Counts, error) {
 			c.Requests++
 		}
 	}
+	c.Stopped = p.loop.isStopped()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c.Online = p.onlineLocked()
@@ -415,6 +420,7 @@ func (p *Peer) Counts(ctx context.Context) (Counts, error) {
 		}
 	}
 	c.Later = p.arrivals.plan.Later + p.arrivals.plan.Low
+	c.Held = p.arrivals.plan.Held
 	return c, err
 }
 

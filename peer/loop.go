@@ -29,6 +29,8 @@ type loopGuard struct {
 	told map[keys.Public]bool
 	// said are the sentences that the user was told since.
 	said []string
+	// stopped: this guard, or that of a peer that says so, stopped a conversation since.
+	stopped bool
 }
 
 // loopPair is whom this session writes to.
@@ -52,7 +54,7 @@ func (p *Peer) HumanTurn() {
 func (p *Peer) tellAnew() {
 	p.loop.mu.Lock()
 	said := p.loop.said
-	p.loop.said = nil
+	p.loop.said, p.loop.stopped = nil, false
 	clear(p.loop.told)
 	p.loop.mu.Unlock()
 	p.mu.Lock()
@@ -74,6 +76,21 @@ func (g *loopGuard) shown(m *Message, bound int) {
 	if bound > 0 && m.Depth > bound {
 		g.tellLocked(m.From.Key)
 	}
+}
+
+// noticed notes, of a notice that waits, whether another's guard says by it that it
+// stopped.
+func (g *loopGuard) noticed(depth, bound int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.stopped = g.stopped || bound > 0 && depth > bound
+}
+
+// isStopped tells whether a conversation was stopped since the last human's turn.
+func (g *loopGuard) isStopped() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.stopped
 }
 
 // turn begins anew with one message: for programs that deal with one at a time, and
@@ -171,6 +188,7 @@ func (p *Peer) guard(t *target, o *SendOptions) error {
 func (p *Peer) stopped(t *target, o *SendOptions, stop *LoopError) {
 	sentence := stop.Error()
 	p.loop.mu.Lock()
+	p.loop.stopped = true
 	if !slices.Contains(p.loop.said, sentence) {
 		p.loop.said = append(p.loop.said, sentence)
 	}

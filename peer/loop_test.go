@@ -92,6 +92,12 @@ func TestTwoThatAlwaysAnswerStop(t *testing.T) {
 		if alice.notices.Load() != 1 || bob.notices.Load() != 0 {
 			t.Errorf("notices: alice %d, bob %d", alice.notices.Load(), bob.notices.Load())
 		}
+		// Both sides' status lines say so, until their users say something.
+		for _, c := range []*chatter{alice, bob} {
+			if counts, err := c.p.Counts(t.Context()); err != nil || !counts.Stopped {
+				t.Errorf("%s counts %+v: %v", c.p.Self().Address, counts, err)
+			}
+		}
 		facts, err := bob.p.Facts(t.Context())
 		if err != nil || facts.Loop.Stops != 1 || facts.Loop.With != "alice@laptop/a" || facts.Loop.Depth != 16 || facts.Loop.Pair != 20 {
 			t.Errorf("facts %+v: %v", facts.Loop, err)

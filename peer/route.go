@@ -250,6 +250,14 @@ func (p *Peer) kindAt(tx *profile.Tx, place int64) (Kind, error) {
 	if err != nil {
 		return Note, nil
 	}
+	if Kind(m.Kind) == Notice {
+		settings, err := p.home.Config()
+		if err != nil {
+			return "", err
+		}
+		bound, _ := settings.LoopGuard.Bounds()
+		p.loop.noticed(m.Depth, bound)
+	}
 	return Kind(m.Kind), nil
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/claudemesh/claudemesh-go/peer"
 	"github.com/claudemesh/claudemesh-go/profile"
+	"github.com/claudemesh/claudemesh-go/setup"
 )
 
 // clockTolerance is how far a clock may be off before doctor calls it a problem:
@@ -25,14 +26,17 @@ func (a *app) doctorCommand() *cobra.Command {
 		Use:   "doctor",
 		Short: "Find what is wrong",
 		Long: `Checks the config, the clock, the broker, the list of members and what waits to be
-sent, of every mesh or of the one that --mesh names. Exit code 1 where something is
-wrong.`,
+sent, of every mesh or of the one that --mesh names, and whether Claude Code starts
+the server and runs the hooks. Exit code 1 where something is wrong.`,
 		Args: upTo(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
 			d := &diagnosis{app: a}
 			if d.config(); d.problems == 0 {
 				if err := d.meshes(ctx); err != nil {
+					return err
+				}
+				if err := d.client(ctx); err != nil {
 					return err
 				}
 			}
@@ -141,6 +145,43 @@ func (d *diagnosis) meshes(ctx context.Context) error {
 	return nil
 }
 
+// client looks whether Claude Code is here, and set up.
+func (d *diagnosis) client(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	version, err := setup.ClientVersion(ctx)
+	switch {
+	case errors.Is(err, setup.ErrNoClient):
+		d.add("-", "", "claude", "not checked: %v", err)
+		return nil
+	case err != nil:
+		d.add("FAIL", "", "claude", "%v", err)
+		return nil
+	}
+	o, err := d.app.setupOptions(false)
+	if err != nil {
+		return err
+	}
+	plan, err := setup.PlanInstall(o)
+	if err != nil {
+		d.add("FAIL", "", "claude", "%s: %v", version, fileError(err))
+		return nil
+	}
+	switch {
+	case len(plan.Changes) == 0:
+		d.add("ok", "", "claude", "%s, server registered, hooks in place", version)
+	case plan.First:
+		d.add("-", "", "claude", "%s, not set up: claudemesh install", version)
+	default:
+		var marks []string
+		for _, c := range plan.Changes {
+			marks = append(marks, c.Marks...)
+		}
+		d.add("FAIL", "", "claude", "%s, set up otherwise than this program would: %s. Set it right: claudemesh install", version, strings.Join(marks, ", "))
+	}
+	return nil
+}
+
 func aliases(meshes []peer.MeshInfo) []string {
 	var names []string
 	for _, m := range meshes {
@@ -180,9 +221,10 @@ func (d *diagnosis) facts(mesh string, f peer.Facts) {
 		d.add("FAIL", mesh, "warning", "%s", w)
 	}
 	for _, s := range f.Sessions {
-		if own := clientName(); strings.HasPrefix(s.Client, "claudemesh/") && s.Client != own {
-			d.add("FAIL", mesh, "session", "%s (pid %d) runs another version (%s, now %s). Restart that session",
-				s.Label, s.PID, strings.TrimPrefix(s.Client, "claudemesh/"), versionText())
+		// A session of an agent says its client after it: "claudemesh/0.3.0 claude-code/2.1.331".
+		runs, _, _ := strings.Cut(s.Client, " ")
+		if runs, ours := strings.CutPrefix(runs, "claudemesh/"); ours && runs != versionText() {
+			d.add("FAIL", mesh, "session", "%s (pid %d) runs another claudemesh (%s, now %s). Restart that session", s.Label, s.PID, runs, versionText())
 		}
 	}
 	d.unsent += f.Unsent
