@@ -37,11 +37,11 @@ var failedOnce = []uint64{
 
 func TestAdversary(t *testing.T) {
 	if *oneSeed != 0 {
-		run(t, *oneSeed, true)
+		run(t, *oneSeed, true, (*world).step, (*world).rarely)
 		return
 	}
 	for _, seed := range failedOnce {
-		run(t, seed, false)
+		run(t, seed, false, (*world).step)
 	}
 	var next atomic.Uint64
 	var bad atomic.Bool
@@ -56,7 +56,7 @@ func TestAdversary(t *testing.T) {
 					if seed > uint64(*schedules) {
 						return
 					}
-					w := run(t, seed, false)
+					w := run(t, seed, false, (*world).step, (*world).rarely)
 					total.add(&w.tally)
 				}
 			})
@@ -68,8 +68,8 @@ func TestAdversary(t *testing.T) {
 	}
 }
 
-// run runs one schedule.
-func run(t *testing.T, seed uint64, loud bool) *world {
+// run runs one schedule: in each turn all of steps.
+func run(t *testing.T, seed uint64, loud bool, steps ...func(*world)) *world {
 	w := newWorld(t, seed)
 	defer func() {
 		if t.Failed() || loud {
@@ -77,9 +77,10 @@ func run(t *testing.T, seed uint64, loud bool) *world {
 		}
 	}()
 	for range 30 + w.rng.IntN(30) {
-		w.step()
-		if t.Failed() {
-			return w
+		for _, step := range steps {
+			if step(w); t.Failed() {
+				return w
+			}
 		}
 	}
 	w.end()
@@ -91,6 +92,7 @@ type world struct {
 	t       *testing.T
 	seed    uint64
 	rng     *rand.Rand
+	rare    *rand.Rand // of what rarely happens
 	now     int64
 	lying   bool // the broker may cheat
 	mesh    keys.MeshID
@@ -126,7 +128,7 @@ func cached(name string) keys.Signer {
 }
 
 func newWorld(t *testing.T, seed uint64) *world {
-	w := &world{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 7)), names: map[keys.Public]string{},
+	w := &world{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 7)), rare: rand.New(rand.NewPCG(seed, 9)), names: map[keys.Public]string{},
 		lives: map[keys.Public]uint64{}, fraud: map[keys.Public]bool{}, digests: map[string]string{}}
 	w.lying = w.rng.IntN(3) > 0
 	for _, name := range []string{"owner", "recovery", "broker"} {

@@ -276,7 +276,7 @@ func (c *holder) stateBefore(n uint64) roster.State {
 
 // tally counts what happened, so that a run shows that it tried what it should.
 type tally struct {
-	checked, ordered, raced, forced, void, forked, forksFound, conflicts, restored, healed, usurped, switched, bans, corrupted int64
+	checked, ordered, raced, forced, void, forked, forksFound, conflicts, restored, healed, usurped, switched, bans, corrupted, capped, lapsed, handed int64
 }
 
 func (t *tally) fields() map[string]*int64 {
@@ -284,6 +284,7 @@ func (t *tally) fields() map[string]*int64 {
 		"checks": &t.checked, "ordered": &t.ordered, "raced": &t.raced, "forced": &t.forced, "void": &t.void, "forked": &t.forked,
 		"forks found": &t.forksFound, "conflicts": &t.conflicts, "restored": &t.restored, "healed": &t.healed,
 		"usurped": &t.usurped, "switched": &t.switched, "bans": &t.bans, "corrupted": &t.corrupted,
+		"capped": &t.capped, "lapsed": &t.lapsed, "handed over": &t.handed,
 	}
 }
 
@@ -306,7 +307,7 @@ func (t *tally) check(test *testing.T) {
 func (t *tally) String() string {
 	text := ""
 	for _, name := range []string{"checks", "ordered", "raced", "forced", "void", "forked", "forks found", "conflicts", "restored",
-		"healed", "usurped", "switched", "bans", "corrupted"} {
+		"healed", "usurped", "switched", "bans", "corrupted", "capped", "lapsed", "handed over"} {
 		text += fmt.Sprintf("%s %d, ", name, *t.fields()[name])
 	}
 	return text[:len(text)-2]
