@@ -249,7 +249,7 @@ func (b *Broker) welcome(hello *wire.Hello, head chain.SignedHead) (*wire.Welcom
 	}
 	o := signed.Sign(signed.DomainWelcome, body, b.key)
 	limits := wire.DefaultLimits()
-	limits.InFlight = b.limits.InFlight
+	limits.InFlight, limits.Waiting = b.limits.InFlight, b.limits.Waiting
 	return &wire.Welcome{
 		Signed: o.Bytes, Sig: o.Sig, Head: head.Object, Limits: limits, Features: []string{},
 		Time: b.now(), Heartbeat: int(max(1, (b.limits.Heartbeat+time.Second-1)/time.Second)),

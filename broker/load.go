@@ -106,7 +106,7 @@ func (b *Broker) load(ctx context.Context, id keys.MeshID) (*mesh, error) {
 	}
 	now := b.now()
 	m.delivery = delivery.NewBroker(now, delivery.BrokerOptions{
-		Limits: wire.Limits{InFlight: b.limits.InFlight}, Backlog: backlog.Queues, Outcomes: backlog.Outcomes,
+		Limits: wire.Limits{InFlight: b.limits.InFlight, Waiting: b.limits.Waiting}, Backlog: backlog.Queues, Outcomes: backlog.Outcomes,
 	})
 	m.mu.Lock()
 	defer m.mu.Unlock()

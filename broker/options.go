@@ -132,6 +132,8 @@ type Limits struct {
 	// Buffer is how many bytes wait in memory for one connection before
 	// further messages stay in the queue. Zero: 256 KiB.
 	Buffer int
+	// Waiting is how many messages may wait for one recipient. Zero: 10,000.
+	Waiting int
 	// Appends is how many entries one peer may append in a minute. Zero: 60.
 	Appends int
 	// Drain is how long Close lets peers take what is promised. Zero: 5 s.
@@ -161,6 +163,7 @@ func (l Limits) withDefaults() Limits {
 		{&l.Connections, 64},
 		{&l.InFlight, wire.InFlight},
 		{&l.Buffer, wire.SlowConsumer},
+		{&l.Waiting, wire.MaxWaiting},
 		{&l.Appends, 60},
 	} {
 		if *d.at <= 0 {
