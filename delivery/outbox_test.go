@@ -141,6 +141,14 @@ func TestOutboxExpiry(t *testing.T) {
 	b.o.Disconnected()
 	b.o.Connected(b.now, 0)
 	b.want("never sent past its expiry", "m2 at p2 expired; done m2")
+
+	// Nor where what makes room for it comes before the tick.
+	b = newBox(t, outRow(1, 2), outRow(2, 2))
+	b.o.Connected(b.now, 1)
+	b.want("one in flight", "send m1")
+	b.now = 10_000
+	b.ack(wire.StateQueued, 2, 1)
+	b.want("too late", "m1 at p2 queued; done m1; m2 at p2 expired; done m2")
 }
 
 func TestOutboxTakesOver(t *testing.T) {
