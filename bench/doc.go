@@ -1,15 +1,29 @@
 // Command bench compares claudemesh with what it could be compared to, on the machine
 // where it runs. A figure alone says more about the machine than about the
-// program, so every table gives ratios, taken in one run, round by round.
+// program, so every table gives ratios, taken in one run, round by round. What
+// came of it stands in docs/performance.md.
 //
-//	go run ./bench                     all contenders, 8 pairs, 64 in flight, 256 B and 4 KiB
-//	go run ./bench -only relay,gather  some of them
-//	go run ./bench -rounds 9 -round 5s longer, steadier
+//	go run ./bench                      8 pairs, 64 in flight, 256 B and 4 KiB
+//	go run ./bench -only relay,memory   some of the contenders
+//	go run ./bench -rounds 9 -round 5s  longer, steadier
+//	go run ./bench -shape queue         another shape
 //
-// Everything runs in this process and on its cores: broker, senders,
-// recipients, over TCP on loopback. In each round every contender runs once,
-// in turn; shown are the medians over the rounds, and the median of the
-// round's ratio to the plain relay.
+// Everything runs on this machine's cores: broker, senders, recipients, over TCP on
+// loopback, in this process but for NATS and the servers of idle sessions. In each
+// round every contender runs once, in turn; shown are the medians over the rounds,
+// and the median of the round's ratio to the first contender, of messages a second
+// and of processor time a message. On a machine that does other work too the second
+// is the steadier one.
+//
+// Shapes:
+//
+//	pairs   as many messages as their slots allow: relay, gather, memory, durable
+//	queue   the same to recipients who are away: nats-fsync, nats, queued
+//	steady  one pair, 200 messages a second, how long each takes: relay, memory,
+//	        durable
+//	crowd   100 peers send 1,000 messages each to random others, at once
+//	drain   100,000 messages wait for peers that were away, who come
+//	idle    10,000 sessions that say nothing, and their return after a restart
 //
 // Contenders:
 //
@@ -21,4 +35,12 @@
 //	memory   claudemesh's broker with its store, sealed messages, each stored
 //	         by its recipient before it says received, and acknowledged to its
 //	         sender; but outbox and inbox are maps in memory.
+//	durable  the whole product: peers of package peer with profiles on disk, their
+//	         outbox, inbox, history and receipts.
+//	queued   sealed messages to peers who are away, acknowledged once the
+//	         broker's queue has them on disk.
+//	nats     NATS JetStream, embedded in a process of its own, messages in files,
+//	         acknowledged; nats-fsync: on disk before that. It is a module of its
+//	         own (bench/nats), so that nothing of NATS stands among the
+//	         dependencies of claudemesh, and is built when it is asked for.
 package main

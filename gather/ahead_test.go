@@ -68,3 +68,22 @@ func TestReadAhead(t *testing.T) {
 		t.Error("a buffer is held at the end")
 	}
 }
+
+// BenchmarkRead reads a connection that always has much, as a WebSocket library does:
+// 4 KiB at a time.
+func BenchmarkRead(b *testing.B) {
+	c := New(endless{}, Options{})
+	p := make([]byte, 4096)
+	b.ReportAllocs()
+	b.SetBytes(int64(len(p)))
+	for b.Loop() {
+		if _, err := c.Read(p); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// endless is a connection that fills whatever room there is.
+type endless struct{ net.Conn }
+
+func (endless) Read(p []byte) (int, error) { return len(p), nil }
