@@ -94,6 +94,24 @@ func TestLiarForgesWelcome(t *testing.T) {
 	})
 }
 
+// TestLiarReplaysWelcome: a true welcome of the broker's, made for an earlier hello, is
+// shown again: it would keep somebody on the head of that time.
+func TestLiarReplaysWelcome(t *testing.T) {
+	run(t, func(t *testing.T, m *meshtest.Mesh) {
+		machine := m.Create("alice", "laptop")
+		liar := m.Liar()
+		defer liar.Close()
+		alice := deceived(t, machine, liar, "a")
+		defer m.Close(alice)
+		meshtest.Online(t, alice)
+		old := liar.Heard(wire.TypeWelcome)[0]
+		liar.Tell(only(func(*wire.Welcome, []byte) []meshtest.Frame { return []meshtest.Frame{old} }))
+		events := alice.Events(t.Context())
+		liar.Hang()
+		meshtest.Event(t, events, peer.EventWarning, "127.0.0.1:7900 answers with another key than the one that acme is pinned to")
+	})
+}
+
 func TestLiarSwapsMembersKey(t *testing.T) {
 	run(t, func(t *testing.T, m *meshtest.Mesh) {
 		machine := m.Create("alice", "laptop")

@@ -141,7 +141,17 @@ func TestLiarOrdersWhatDoesNotCount(t *testing.T) {
 					t.Errorf("sent to mallory: %v", err)
 				}
 				// What that key writes is refused.
+				said := make(chan wire.Receipt, 8)
+				liar.Tell(func(up bool, f meshtest.Frame) []meshtest.Frame {
+					if r, ok := f.Frame.(*wire.Receipt); ok && up {
+						said <- *r
+					}
+					return []meshtest.Frame{f}
+				})
 				liar.Inject(sealedBy(t, mallory, alice))
+				if r := <-said; r.State != wire.VerdictRefused || r.Why != wire.WhyNotMember || r.From != mallory.Public() {
+					t.Errorf("the broker is told %+v", r)
+				}
 				nothingMore(t, alice)
 			})
 		})
