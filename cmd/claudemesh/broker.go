@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -17,6 +18,7 @@ import (
 // brokerOptions are the flags of broker.
 type brokerOptions struct {
 	data, listen, create  string
+	config                string
 	urls, behindProxy     []string
 	metricsFrom           []string
 	certFile, certKeyFile string
@@ -38,6 +40,10 @@ Beyond loopback it serves TLS: by certificate files, else by its own key, which
 every invite pins, so that no certificate authority is needed. Plain HTTP it serves
 only to a proxy that --behind-proxy names.
 
+Each setting is taken from its flag, else from the environment (--metrics-from is
+CLAUDEMESH_BROKER_METRICS_FROM; several values separated by commas), else from the
+JSON object in the file of --config ({"metrics-from": ["10.0.0.0/8"]}).
+
 With --unix it serves the sessions of this machine alone, on a socket in the
 profile's folder. Sessions start that one by themselves where they find none, with
 --idle-exit, so that nobody has to; it gives way to claudemesh up.`,
@@ -46,12 +52,15 @@ profile's folder. Sessions start that one by themselves where they find none, wi
 		Args: upTo(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !o.unix {
+				if err := settings(cmd, o.config, os.LookupEnv); err != nil {
+					return err
+				}
 				if o.idle != 0 {
 					return usagef("--idle-exit is for --unix: a broker that others dial has to be there")
 				}
 				return a.broker(cmd.Context(), o)
 			}
-			for _, name := range []string{"data", "listen", "url", "behind-proxy", "create", "cert", "cert-key", "events", "go-on", "metrics-from"} {
+			for _, name := range []string{"data", "listen", "url", "behind-proxy", "create", "cert", "cert-key", "events", "go-on", "metrics-from", "config"} {
 				if cmd.Flags().Changed(name) {
 					return usagef("--unix and --%s exclude each other: it serves this machine's socket, with the profile's own data", name)
 				}
@@ -67,6 +76,7 @@ profile's folder. Sessions start that one by themselves where they find none, wi
 		},
 	}
 	c.Flags().StringVar(&o.data, "data", "", dataUsage)
+	c.Flags().StringVar(&o.config, "config", "", "JSON file with settings, named as the flags are")
 	c.Flags().StringVar(&o.listen, "listen", net.JoinHostPort("127.0.0.1", defaultPort), "where to listen, HOST:PORT; :0 lets the system choose the port")
 	c.Flags().StringArrayVar(&o.urls, "url", nil, "a URL by which others reach it; can be given again")
 	c.Flags().StringArrayVar(&o.behindProxy, "behind-proxy", nil, "network of a proxy that serves TLS before it, 10.0.0.0/8; can be given again")

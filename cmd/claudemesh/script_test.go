@@ -119,7 +119,8 @@ func lookPath(ts *testscript.TestScript, name string) (string, error) {
 // environ is what the script's commands have in their environment.
 func environ(ts *testscript.TestScript) []string {
 	var env []string
-	for _, key := range []string{"PATH", "HOME", "USERPROFILE", "TMPDIR", "TZ", "CLAUDEMESH_CONFIG_DIR", "XDG_RUNTIME_DIR", "WORK", "GOCOVERDIR"} {
+	for _, key := range []string{"PATH", "HOME", "USERPROFILE", "TMPDIR", "TZ", "CLAUDEMESH_CONFIG_DIR", "XDG_RUNTIME_DIR", "WORK", "GOCOVERDIR",
+		"CLAUDEMESH_BROKER_URL", "CLAUDEMESH_BROKER_EVENTS"} {
 		if value := ts.Getenv(key); value != "" {
 			env = append(env, key+"="+value)
 		}
