@@ -38,7 +38,7 @@ With --timeout passed it ends with exit code 5. Who is watched is told nothing.`
 					return err
 				}
 				if limit > 0 {
-					w.Expires = time.Now().Add(limit)
+					w.Expires = w.Expires.Add(limit - peer.WatchFor)
 				}
 				if !a.json {
 					a.ui.hint("watching %s; Ctrl-C ends it", w.Address)
