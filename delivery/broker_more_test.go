@@ -292,3 +292,18 @@ func TestWhoStoodBackLooksAgain(t *testing.T) {
 	r.fetchOne(2, 1, 1)
 	r.want("so p2 is handed it", "deliver m1 to c2")
 }
+
+// What was out when its sender was revoked is not handed over again.
+func TestRevokedSendersMessageDoesNotComeBack(t *testing.T) {
+	r := newRig(t, BrokerOptions{})
+	r.connect(1, 1, wire.ReceivesLive)
+	r.connect(2, 2, wire.ReceivesLive)
+	r.send(1, 1, 2)
+	r.want("out, not stored", "deliver m1 to c2")
+	r.b.Revoke(r.now, peerKey(1))
+	r.b.Disconnect(r.now, 2)
+	r.connect(3, 2, wire.ReceivesLive)
+	if s := r.say(); strings.Contains(s, "deliver") {
+		t.Fatalf("handed over again: %s", s)
+	}
+}

@@ -156,6 +156,9 @@ func (b *Broker) comeIn(it *item) {
 func (b *Broker) back(it *item) {
 	q := it.to.queueOf(it)
 	switch {
+	case it.m.from.revoked: // while it was out
+		it.place = placeWaiting // in no queue
+		b.lose(it)
 	case it.disk == diskSaved:
 		b.evict(q, it)
 	case it.disk == diskFailed:
