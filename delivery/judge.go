@@ -41,7 +41,9 @@ const (
 	// claim of that one does not mean it; the session that has got it now is one
 	// more of its Takers. Nothing is said.
 	Retake
-	// PassOver: a copy that has gone with its connection. Do nothing.
+	// PassOver: a copy that has gone with its connection, or one that is here and
+	// whose time has passed, of which the plan says what becomes: its claim may be
+	// under way. Do nothing.
 	PassOver
 )
 
@@ -64,6 +66,8 @@ func Judge(now int64, a Arrival) Judged {
 		return Judged{Do: PassOver}
 	case a.Known && !a.KnownCopy:
 		return Judged{Do: SayReceived}
+	case a.KnownCopy && a.Expires <= now:
+		return Judged{Do: PassOver}
 	}
 	switch {
 	case a.Expires <= now:

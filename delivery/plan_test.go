@@ -244,6 +244,7 @@ func TestJudge(t *testing.T) {
 		{"ahead of its time", func(a *Arrival) { a.Sent = planNow + wire.ClockAhead + 1; a.Expires = a.Sent + 9 }, Judged{Do: TakeIt, Clock: true}},
 		{"a copy again", func(a *Arrival) { a.Copy, a.KnownCopy = true, true }, Judged{Do: Retake}},
 		{"a copy, now meant alone", func(a *Arrival) { a.KnownCopy = true }, Judged{Do: TakeIt}},
+		{"a copy that is here, and expired since", func(a *Arrival) { a.KnownCopy, a.Expires = true, planNow }, Judged{Do: PassOver}},
 		{"a copy of a connection that has ended", func(a *Arrival) { a.Copy, a.Ended = true, true }, Judged{Do: PassOver}},
 	} {
 		a := ok

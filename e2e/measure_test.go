@@ -5,6 +5,8 @@ package e2e
 import (
 	"flag"
 	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,7 +18,7 @@ import (
 )
 
 var (
-	bells = flag.Int("bells", 4, "how many messages TestHowSoonAMessageIsThere measures")
+	bells = flag.Int("bells", 4, "how many messages the tests of TestHowSoon… measure")
 	long  = flag.Int("long", 40, "how many messages TestNoneIsLost sends")
 )
 
@@ -62,20 +64,17 @@ func (s *session) rungBefore(from int, read modelstub.Request) (rung modelstub.R
 	return rung, false
 }
 
-// From the start of `claudemesh send` to the model's request that carries the bell of
-// an idle session, and to the one that carries the words; nothing asserts how long it
-// takes.
-func TestHowSoonAMessageIsThere(t *testing.T) {
-	senders, bob := crowd(t, 5)
-	s := bob.claude("web-shop", obedient(nil))
-	s.open()
-	s.online(senders[0], "web-shop")
+// measure sends one message after the other, each when the one before was read and
+// the session is ready again, and logs how long each took from the start of
+// `claudemesh send` to the model's request that carries the bell, and to the one that
+// carries the words; nothing asserts how long.
+func (s *session) measure(senders []*person, ready func(), priority string) {
 	var toBell, toWords delays
 	for i := range *bells {
-		s.until("the session is idle", func() bool { return strings.Contains(senders[0].try("", "peers").out, "idle") })
+		ready()
 		from, words := len(s.stub.Requests()), fmt.Sprintf("MEASURED %d.", i)
 		began := time.Now()
-		senders[i%len(senders)].do("send", "bob", words, "--wait", "1ms")
+		senders[i%len(senders)].do("send", "bob", words, "--priority", priority, "--wait", "1ms")
 		read := s.waitTurn(from, "│ "+words)
 		toWords = append(toWords, read.Time.Sub(began))
 		if rung, ok := s.rungBefore(from, read); ok {
@@ -83,10 +82,44 @@ func TestHowSoonAMessageIsThere(t *testing.T) {
 		}
 	}
 	if len(toBell) == 0 {
-		t.Fatal("no bell at all")
+		s.t.Fatal("no bell at all")
 	}
-	t.Logf("%d messages: to the bell (%d) %s; to the words %s", len(toWords), len(toBell), toBell, toWords)
+	s.t.Logf("%d messages: to the bell (%d) %s; to the words %s", len(toWords), len(toBell), toBell, toWords)
 	s.onlyAsToolResult("MEASURED")
+}
+
+func TestHowSoonAnIdleSessionIsTold(t *testing.T) {
+	senders, bob := crowd(t, 8)
+	s := bob.claude("web-shop", obedient(nil))
+	s.open()
+	s.online(senders[0], "web-shop")
+	s.measure(senders, func() {
+		s.until("the session is idle", func() bool { return strings.Contains(senders[0].try("", "peers").out, "idle") })
+	}, "next")
+}
+
+func TestHowSoonABusySessionIsTold(t *testing.T) {
+	senders, bob := crowd(t, 8)
+	gate, notes := filepath.Join(t.TempDir(), "gate"), ""
+	s := bob.claude("web-shop", obedient(func(r modelstub.Request) modelstub.Reply {
+		if _, err := os.Stat(gate); err != nil {
+			return modelstub.Use("Read", map[string]any{"file_path": notes})
+		}
+		return modelstub.Say("done")
+	}))
+	notes = filepath.Join(s.cwd, "notes.txt")
+	if err := os.WriteFile(notes, []byte("nothing much"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.open()
+	s.online(senders[0], "web-shop")
+	s.keys("read a few files", "Enter")
+	s.until("the session is working", func() bool { return strings.Contains(senders[0].try("", "peers").out, "working") })
+	s.measure(senders, func() {}, "now")
+	if err := os.WriteFile(gate, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.until("the session is idle", func() bool { return strings.Contains(senders[0].try("", "peers").out, "idle") })
 }
 
 // Sent by several at once for as long as it takes, every message is shown to the
