@@ -262,8 +262,8 @@ func (s *server) lookAtWork() {
 // wait blocks until a bell is due for an idle session. A later waiter takes the
 // place of an earlier one, which gets nothing.
 func (s *server) wait(ctx context.Context) string {
-	if _, err := s.peers(ctx); err != nil {
-		return ""
+	if _, err := s.peers(ctx); err != nil { // the next hook or tool call tries again
+		s.options.Logger.Warn("not online", "error", err)
 	}
 	mine := make(chan string, 1)
 	s.mu.Lock()

@@ -36,6 +36,9 @@ type HookOptions struct {
 // with exit status 2, which wakes the client.
 var ErrRing = errors.New("a bell for the agent")
 
+// errNobody is that no MCP process of this session began.
+var errNobody = errors.New("no MCP process")
+
 // Hook runs a hook of Claude Code: it tells the MCP process of its session what
 // happens, and writes the bell that is due. Whatever is wrong, it writes
 // nothing and lets the client go on: the only error is that of writing.
@@ -78,10 +81,7 @@ func Wait(ctx context.Context, o HookOptions) error {
 	watch.Go(func() { watchParent(ctx, o.client(), cancel) })
 	defer watch.Wait()
 	defer cancel()
-	if !await(ctx, path) {
-		return nil
-	}
-	a, err := ask(ctx, path, request{Op: opWait})
+	a, err := awaitBell(ctx, path)
 	if err != nil || a.Bell == "" {
 		return nil
 	}
@@ -89,6 +89,35 @@ func Wait(ctx context.Context, o HookOptions) error {
 		return err
 	}
 	return ErrRing
+}
+
+// awaitBell waits until the MCP process is there, and for its bell. Nobody starts
+// another waiter for an idle session, so a process that begins or goes on
+// elsewhere just now is no reason to leave.
+func awaitBell(ctx context.Context, path string) (answer, error) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for left := time.Now().Add(appears); ; {
+		if !await(ctx, path) {
+			return answer{}, errNobody
+		}
+		asked := time.Now()
+		a, err := ask(ctx, path, request{Op: opWait})
+		if err == nil {
+			return a, nil
+		}
+		if time.Since(asked) > time.Second { // it was there
+			left = time.Now().Add(appears)
+		}
+		if time.Now().After(left) {
+			return answer{}, err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return answer{}, ctx.Err()
+		}
+	}
 }
 
 // Monitor is what a plugin runs in place of [Wait]: it stays as long as its
@@ -105,8 +134,8 @@ func Monitor(ctx context.Context, o HookOptions) error {
 	watch.Go(func() { watchParent(ctx, o.client(), cancel) })
 	defer watch.Wait()
 	defer cancel()
-	for await(ctx, path) {
-		a, err := ask(ctx, path, request{Op: opWait})
+	for {
+		a, err := awaitBell(ctx, path)
 		if err != nil || a.Bell == "" {
 			return nil // the session's MCP process ended, or another took the place
 		}
@@ -114,7 +143,6 @@ func Monitor(ctx context.Context, o HookOptions) error {
 			return err
 		}
 	}
-	return nil
 }
 
 // StatusLine writes the line of the session's meshes, nothing where there are
