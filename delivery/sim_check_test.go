@@ -453,11 +453,24 @@ func (w *world) keptBack(m *simMsg) bool {
 		case row == nil && !w.broker.store.has(m.id, r.dev.idx):
 		case r.dev.revoked, r.dev.policy[m.from.idx] != PolicyAccept:
 		case w.limit != 0 && row == nil: // there may have been no room for it
+		case row == nil && w.fullOfAhead(m, r.dev):
 		default:
 			return false
 		}
 	}
 	return true
+}
+
+// fullOfAhead tells whether a device has as many copies of a sender as may be out
+// unclaimed at a time, and all are ahead of their time.
+func (w *world) fullOfAhead(m *simMsg, d *simDevice) bool {
+	ahead := 0
+	for i := range d.inbox {
+		if r := &d.inbox[i]; r.Copy && r.From == m.from.key && r.Priority == m.priority && r.ahead(w.endAt) {
+			ahead++
+		}
+	}
+	return ahead >= w.broker.machine.window
 }
 
 func (w *world) checkEnd(m *simMsg) {
