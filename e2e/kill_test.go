@@ -101,6 +101,9 @@ func TestBrokerKilledUnderLoad(t *testing.T) {
 		broker.kill()
 		t.Logf("kill %d after %d messages", kill+1, shown.count())
 		broker, _ = owner.up("--listen", address, "--name", "owner")
+		if err := sink.Connected(ctx, true); err != nil { // lest its queue fills up while it pauses
+			t.Fatal(err)
+		}
 	}
 	shown.await(ctx, shown.count()+senders)
 	stopLoad()
