@@ -311,7 +311,8 @@ func ended(state wire.State) bool {
 
 // queuedForPresent tells whether the message is queued for somebody who is there:
 // the broker does not wait for a disk that takes a few milliseconds, and more is
-// heard at once. Only a queued message is worth asking who is there.
+// heard at once. Only for a queued message it is worth asking who is there; one
+// that was delivered meanwhile is with somebody who is.
 func (p *Peer) queuedForPresent(ctx context.Context, id keys.MessageID) bool {
 	trace, err := p.traceOf(ctx, id)
 	if err != nil {
@@ -320,6 +321,9 @@ func (p *Peer) queuedForPresent(ctx context.Context, id keys.MessageID) bool {
 	asking, cancel := context.WithTimeout(ctx, traceWithin)
 	defer cancel()
 	for _, r := range trace.To {
+		if r.State == Delivered {
+			return true
+		}
 		if r.State != Queued {
 			continue
 		}
