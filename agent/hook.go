@@ -21,6 +21,7 @@ const (
 	hookWithin = time.Second     // a hook never holds the client up for longer
 	lineWithin = time.Second / 4 // nor the status line
 	appears    = time.Minute     // how long the waiter waits for the MCP process
+	askEvery   = time.Second / 5 // how often it asks meanwhile
 )
 
 // HookOptions says where a hook runs. The zero value is a hook of the default
@@ -35,9 +36,6 @@ type HookOptions struct {
 // ErrRing is returned by [Wait] when it wrote a bell: the process has to end
 // with exit status 2, which wakes the client.
 var ErrRing = errors.New("a bell for the agent")
-
-// errNobody is that no MCP process of this session began.
-var errNobody = errors.New("no MCP process")
 
 // Hook runs a hook of Claude Code: it tells the MCP process of its session what
 // happens, and writes the bell that is due. Whatever is wrong, it writes
@@ -91,25 +89,23 @@ func Wait(ctx context.Context, o HookOptions) error {
 	return ErrRing
 }
 
-// awaitBell waits until the MCP process is there, and for its bell. Nobody starts
-// another waiter for an idle session, so a process that begins or goes on
-// elsewhere just now is no reason to leave.
+// awaitBell asks the MCP process for its bell. Hooks of a session's start run beside
+// the start of its servers, and nobody starts another waiter for an idle session: it
+// asks again until nobody answered for long.
 func awaitBell(ctx context.Context, path string) (answer, error) {
-	tick := time.NewTicker(time.Second)
+	tick := time.NewTicker(askEvery)
 	defer tick.Stop()
-	for left := time.Now().Add(appears); ; {
-		if !await(ctx, path) {
-			return answer{}, errNobody
-		}
+	there := time.Now()
+	for {
 		asked := time.Now()
 		a, err := ask(ctx, path, request{Op: opWait})
 		if err == nil {
 			return a, nil
 		}
-		if time.Since(asked) > time.Second { // it was there
-			left = time.Now().Add(appears)
+		if time.Since(asked) > askEvery { // it was there until now
+			there = time.Now()
 		}
-		if time.Now().After(left) {
+		if time.Since(there) > appears {
 			return answer{}, err
 		}
 		select {
@@ -160,25 +156,6 @@ func StatusLine(ctx context.Context, o HookOptions) error {
 	}
 	_, err = fmt.Fprintln(o.Out, a.Line)
 	return err
-}
-
-// await waits until the socket is there: hooks of a session's start run beside
-// the start of its servers.
-func await(ctx context.Context, path string) bool {
-	limit, cancel := context.WithTimeout(ctx, appears)
-	defer cancel()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		if _, err := os.Stat(path); err == nil {
-			return true
-		}
-		select {
-		case <-tick.C:
-		case <-limit.Done():
-			return false
-		}
-	}
 }
 
 // watchParent ends the waiter when the client is gone without having told it.

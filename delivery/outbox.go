@@ -417,8 +417,9 @@ func (o *Outbox) ack(id keys.MessageID, to keys.Public, state wire.State, why wi
 	}
 }
 
-// Waiting is how many rows are not acknowledged, as far as loaded.
-func (o *Outbox) Waiting() int { return len(o.rows) }
+// Empty tells whether all rows of the session are acknowledged, and state.db has no
+// more of them.
+func (o *Outbox) Empty() bool { return len(o.rows) == 0 && !o.loading && !o.more }
 
 // strength orders what can be said of a message.
 var strength = [...]uint8{

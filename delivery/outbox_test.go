@@ -80,8 +80,24 @@ func TestOutboxSendsAgainInOrder(t *testing.T) {
 	b.want("acks", "m1 at p2 queued; done m1; m3 at p2 queued; done m3; m4 at p2 queued; done m4")
 	b.ack(wire.StateDelivered, 2, 1)
 	b.want("a later change", "m1 at p2 delivered")
-	if b.o.Waiting() != 0 {
+	if !b.o.Empty() {
 		t.Fatal("something waits still")
+	}
+}
+
+func TestOutboxIsNotEmptyWhileItIsRead(t *testing.T) {
+	o := NewOutbox(1000)
+	if o.Empty() {
+		t.Error("empty before state.db answered")
+	}
+	o.LoadFailed(1000)
+	if o.Empty() {
+		t.Error("empty although it could not be read")
+	}
+	o.Tick(1000 + retryAfter)
+	o.Loaded(1000+retryAfter, nil, false)
+	if !o.Empty() {
+		t.Error("not empty although state.db has nothing")
 	}
 }
 

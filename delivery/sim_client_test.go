@@ -288,7 +288,7 @@ func (p *proc) command() bool {
 			p.write()
 			return true
 		}
-		if !p.quit && p.outbox.Waiting() == 0 && p.w.now > p.bornAt+1000 {
+		if !p.quit && p.outbox.Empty() && p.w.now > p.bornAt+1000 {
 			p.quit = true
 			return true
 		}

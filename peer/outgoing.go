@@ -166,6 +166,7 @@ func (p *Peer) loadOutbox(after int64, limit int) {
 		p.outbox.Loaded(now(), rows, more)
 	}
 	p.runOutboxLocked(profile.WordSelf)
+	p.changedLocked() // who closes waits until nothing is left
 }
 
 // sendRowLocked sends a row to those of its targets that belong, and tells the

@@ -162,7 +162,7 @@ func (p *Peer) flushReceipts(ctx context.Context) {
 		p.home.log.Info("receipts at the end", "mesh", p.alias, "err", err)
 		return
 	}
-	err := p.until(ctx, func() (bool, error) { return p.outbox.Waiting() == 0 || !p.ready, nil })
+	err := p.until(ctx, func() (bool, error) { return p.outbox.Empty() || !p.ready, nil })
 	if err != nil {
 		p.home.log.Debug("not all was acknowledged", "mesh", p.alias, "err", err)
 	}

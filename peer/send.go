@@ -276,7 +276,7 @@ func (p *Peer) awaitStates(ctx context.Context, id keys.MessageID, o SendOptions
 	seen, cancelSeen := context.WithTimeout(ctx, wait)
 	defer cancelSeen()
 	err := p.awaitSent(seen, id, isSettled, false)
-	if err == nil && p.queuedForPresent(seen, id) {
+	if err == nil && p.isWithPresent(seen, id) {
 		err = p.awaitSent(seen, id, isSeen, false)
 	}
 	if seen.Err() != nil && ctx.Err() == nil || isUnreachable(err) {
@@ -309,11 +309,11 @@ func ended(state wire.State) bool {
 	return false
 }
 
-// queuedForPresent tells whether the message is queued for somebody who is there:
+// isWithPresent tells whether the message is with, or queued for, somebody who is there:
 // the broker does not wait for a disk that takes a few milliseconds, and more is
 // heard at once. Only for a queued message it is worth asking who is there; one
 // that was delivered meanwhile is with somebody who is.
-func (p *Peer) queuedForPresent(ctx context.Context, id keys.MessageID) bool {
+func (p *Peer) isWithPresent(ctx context.Context, id keys.MessageID) bool {
 	trace, err := p.traceOf(ctx, id)
 	if err != nil {
 		return false
@@ -321,10 +321,11 @@ func (p *Peer) queuedForPresent(ctx context.Context, id keys.MessageID) bool {
 	asking, cancel := context.WithTimeout(ctx, traceWithin)
 	defer cancel()
 	for _, r := range trace.To {
-		if r.State == Delivered {
+		switch r.State {
+		case Delivered:
 			return true
-		}
-		if r.State != Queued {
+		case Queued:
+		default:
 			continue
 		}
 		if p.subscribe(asking) != nil {
