@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/claudemesh/claudemesh-go/keys"
+	"github.com/claudemesh/claudemesh-go/wire"
 )
 
 // pathYield is where a unix socket is asked to let go; no part of the protocol
@@ -19,22 +20,41 @@ const pathYield = "/v1/yield"
 // made with [Options.Yields] will not. Its end is awaited by the lock of its
 // folder. An error means that nobody answers there.
 func Yield(ctx context.Context, socket string) (bool, error) {
-	client := http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", socket)
-		},
-		DisableKeepAlives: true,
-	}}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://localhost"+pathYield, nil)
 	if err != nil {
 		return false, err
 	}
-	answer, err := client.Do(request)
+	answer, err := onSocket(socket).Do(request)
 	if err != nil {
 		return false, fmt.Errorf("ask the broker at %s to go: %w", socket, err)
 	}
 	defer answer.Body.Close()
 	return answer.StatusCode == http.StatusAccepted, nil
+}
+
+// Serves tells whether a broker behind a unix socket takes requests: one that is only
+// about to, or about to end, may fail at it.
+func Serves(ctx context.Context, socket string) bool {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+wire.PathHealth, nil)
+	if err != nil {
+		return false
+	}
+	answer, err := onSocket(socket).Do(request)
+	if err != nil {
+		return false
+	}
+	answer.Body.Close()
+	return answer.StatusCode == http.StatusOK
+}
+
+// onSocket is a client for one request to a unix socket.
+func onSocket(socket string) *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", socket)
+		},
+		DisableKeepAlives: true,
+	}}
 }
 
 // serveYield ends the broker, for whoever reaches its socket: its owner alone.

@@ -3,6 +3,7 @@ package broker
 import (
 	"errors"
 	"io/fs"
+	"net"
 	"net/http"
 	"path/filepath"
 	"testing"
@@ -51,6 +52,9 @@ func TestYield(t *testing.T) {
 		if resp, err := w.http().Post(testOrigin+pathYield, "", nil); err != nil || resp.StatusCode != http.StatusNotFound {
 			t.Errorf("asked over the network: %v, %v", resp, err)
 		}
+		if !Serves(t.Context(), socket) {
+			t.Error("it does not serve")
+		}
 		will, err := Yield(t.Context(), socket)
 		if err != nil || will != yields {
 			t.Fatalf("asked: %v, %v; want %v", will, err, yields)
@@ -62,11 +66,37 @@ func TestYield(t *testing.T) {
 		if _, err := Yield(t.Context(), socket); err == nil {
 			t.Error("somebody answers still")
 		}
+		if Serves(t.Context(), socket) {
+			t.Error("it serves still")
+		}
 		if key, err := KeyIn(w.opts.Dir); err != nil || key != w.b.Key() {
 			t.Errorf("key %v, %v", key, err)
 		}
 	}
 	if _, err := KeyIn(t.TempDir()); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a key of an empty folder: %v", err)
+	}
+}
+
+// A broker that has its socket already and then cannot start serves nobody.
+func TestHoldingASocketIsNotServing(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "b.sock")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() {
+		conn, err := l.Accept()
+		if err == nil {
+			err = conn.Close()
+		}
+		ended <- errors.Join(err, l.Close())
+	}()
+	if Serves(t.Context(), socket) {
+		t.Error("it serves")
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -33,6 +32,8 @@ const (
 	// yieldWithin bounds how long it is waited for when another takes its place: it
 	// drains for up to five seconds, twice.
 	yieldWithin = 15 * time.Second
+	// servesWithin bounds one look whether it serves.
+	servesWithin = 2 * time.Second
 	// localPoll is how often it is looked for meanwhile.
 	localPoll = 10 * time.Millisecond
 	// localAgain is after how many polls it is started, or asked to go, once more:
@@ -61,7 +62,7 @@ func (a *app) startBroker(ctx context.Context, key keys.Public) error {
 	return startLocal(ctx, prof)
 }
 
-// startLocal starts the broker of this machine and returns once somebody listens on
+// startLocal starts the broker of this machine and returns once somebody serves on
 // its socket: it, or another one that was started at the same time and was faster.
 func startLocal(ctx context.Context, prof *profile.Profile) error {
 	ctx, cancel := context.WithTimeout(ctx, startWithin)
@@ -82,7 +83,7 @@ func startLocal(ctx context.Context, prof *profile.Profile) error {
 	defer tick.Stop()
 	var ended <-chan error
 	for polls := 0; ; polls++ {
-		if listens(prof.BrokerSocket()) {
+		if serves(ctx, prof.BrokerSocket()) {
 			return nil
 		}
 		if ended == nil && polls%localAgain == 0 {
@@ -164,14 +165,12 @@ func lastWord(log *os.File, from int64, ended error) string {
 	return ended.Error()
 }
 
-// listens tells whether somebody answers on a unix socket.
-func listens(path string) bool {
-	c, err := net.Dial("unix", path)
-	if err != nil {
-		return false
-	}
-	c.Close()
-	return true
+// serves tells whether a broker takes requests on a unix socket. One that only holds
+// it may be about to say that it cannot start.
+func serves(ctx context.Context, path string) bool {
+	ctx, cancel := context.WithTimeout(ctx, servesWithin)
+	defer cancel()
+	return broker.Serves(ctx, path)
 }
 
 // lockData takes the lock of a broker's data folder. Where the broker of this
@@ -288,7 +287,7 @@ func (a *app) localScope(ctx context.Context) (*peer.Created, error) {
 
 // needLocal has the broker of this machine run.
 func (a *app) needLocal(ctx context.Context, prof *profile.Profile) error {
-	if listens(prof.BrokerSocket()) {
+	if serves(ctx, prof.BrokerSocket()) {
 		return nil
 	}
 	if err := startLocal(ctx, prof); err != nil {
