@@ -67,10 +67,17 @@ func (p Public) Compare(other Public) int { return bytes.Compare(p[:], other[:])
 
 // Check refuses keys that may not enter: not the canonical encoding of a point
 // ([ErrKeyForm]), the identity, or outside the prime-order group ([ErrKeyOrder]).
-// It costs about as much as a signature's verification. [CM-2.2, CM-2.3]
+// It costs about as much as a signature's verification, the first time that this
+// process meets the key. [CM-2.2, CM-2.3]
 func (p Public) Check() error {
-	_, err := p.point()
-	return err
+	if checked.has(p) {
+		return nil
+	}
+	if _, err := p.point(); err != nil {
+		return err
+	}
+	checked.add(p)
+	return nil
 }
 
 // point decodes and checks the key.
