@@ -3,6 +3,8 @@ package wire
 import (
 	"errors"
 	"fmt"
+
+	"github.com/claudemesh/claudemesh-go/signed"
 )
 
 // Errors of decoding. A broker answers each with the code that CodeOf gives.
@@ -51,7 +53,10 @@ type Decoder struct {
 	ack     Ack
 	deliver Deliver
 	receipt Receipt
-	scan    scanner // here, since it would be allocated anew as a variable
+	// Memory of the last frame that had such, for the next.
+	box        signed.Bytes
+	recipients []Recipient
+	scan       scanner // here, since it would be allocated anew as a variable
 }
 
 // Decode is as [Decode], but a Send, Ack, Deliver or Receipt it returns, with

@@ -18,11 +18,21 @@ func (d *Decoder) hotScan(header []byte) (Frame, bool) {
 	defer func() { s.rest = nil }() // keep no message alive
 	switch {
 	case s.take(`{"type":"send",`):
-		d.send = Send{Recipients: kept(d.send.Recipients)}
-		return &d.send, s.fields(&d.send)
+		d.send = Send{Recipients: kept(d.recipients)}
+		ok := s.fields(&d.send)
+		d.recipients = d.send.Recipients
+		if len(d.recipients) == 0 {
+			d.send.Recipients = nil // what is not there is nil, as from the general parser
+		}
+		return &d.send, ok
 	case s.take(`{"type":"deliver",`):
-		d.deliver = Deliver{Box: d.deliver.Box[:0]}
-		return &d.deliver, s.fields(&d.deliver)
+		d.deliver = Deliver{Box: d.box[:0]}
+		ok := s.fields(&d.deliver)
+		d.box = d.deliver.Box
+		if len(d.box) == 0 {
+			d.deliver.Box = nil
+		}
+		return &d.deliver, ok
 	case s.take(`{"type":"ack",`):
 		d.ack = Ack{IDs: d.ack.IDs[:0]}
 		return &d.ack, s.fields(&d.ack)
@@ -309,8 +319,12 @@ func (s *scanner) recipients(dst *[]Recipient, bit uint) uint {
 		} else {
 			list = append(list, Recipient{})
 		}
-		if !s.object(&list[len(list)-1]) {
+		last := &list[len(list)-1]
+		if !s.object(last) {
 			return 0
+		}
+		if len(last.Box) == 0 {
+			last.Box = nil
 		}
 		if s.take(",") {
 			continue
