@@ -18,7 +18,7 @@ build: ## build the binary into bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/claudemesh ./cmd/claudemesh
 
 test: npm ## pass all tests that need no root; installs what they need
-	$(GO) test ./...
+	$(GO) test -timeout 20m ./...
 
 npm: vectors/generate/node_modules e2e/npm/node_modules e2e/jspeer/node_modules
 
@@ -37,7 +37,7 @@ vet: ## go vet and staticcheck
 	$(GO) tool staticcheck ./...
 
 race: ## the packages with concurrency or cryptography, under the race detector
-	$(GO) test -race $(NORACE) $(RACE)
+	$(GO) test -timeout 20m -race $(NORACE) $(RACE)
 
 fuzz: ## each fuzz target for FUZZTIME (10s), two at a time
 	@set -e; for pkg in $$($(GO) list ./...); do \
