@@ -281,7 +281,7 @@ func (a *app) sayUp(self peer.Self, urls []string, recovery string, invite *peer
 	if invite == nil {
 		a.ui.hint("Other machines:     claudemesh up --lan            same network")
 		a.ui.hint("                    claudemesh up --url https://…  you have a tunnel or a name for this machine")
-		a.ui.hint("                    claudemesh broker --help       a small server, for people on different networks")
+		a.ui.hint("                    docs/SELF-HOST.md              a small server, for people on different networks")
 	}
 	a.ui.hint("Events follow: who, to whom, how big, never what. Ctrl-C stops the broker; nothing is lost.")
 	return nil
