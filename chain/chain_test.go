@@ -31,11 +31,17 @@ func grow(t *testing.T, n, variant int) []chain.Signed {
 
 func headOver(t *testing.T, e chain.Signed) signed.Object {
 	t.Helper()
-	h, err := chain.MakeHead(chain.Head{Mesh: chain.MeshIDOf(firstEntry()), N: e.Entry.N, Hash: e.Hash, Time: now, Life: 1}, secret("broker"))
+	return headOf(t, chain.Head{Mesh: chain.MeshIDOf(firstEntry()), N: e.Entry.N, Hash: e.Hash})
+}
+
+func headOf(t *testing.T, h chain.Head) signed.Object {
+	t.Helper()
+	h.Time, h.Life = now, 1
+	made, err := chain.MakeHead(h, secret("broker"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return h.Object
+	return made.Object
 }
 
 // page takes entries from to to, with a head over the last.
@@ -64,6 +70,7 @@ func filled(t *testing.T, entries []chain.Signed) *chain.Chain {
 // Pages against a chain of a0 … a5; b leaves it behind a2.
 func TestReadPages(t *testing.T) {
 	a := grow(t, 9, 1)
+	mesh := chain.MeshIDOf(a[0])
 	b := append(append([]chain.Signed{}, a[:3]...), relink(t, grow(t, 9, 2)[3:], a[2])...)
 	misplaced := a[6].Entry // on top of a5, but said to be the eighth
 	misplaced.N = 7
@@ -109,6 +116,8 @@ func TestReadPages(t *testing.T) {
 		{"a head over another entry", withHead(page(t, a, 6, 8), headOver(t, b[8])), 0, 0, chain.ErrBroken, -1},
 		{"nothing new, a head over another entry", withHead(page(t, a, 2, 5), headOver(t, b[5])), 0, 0, chain.ErrBroken, -1},
 		{"no head", withHead(page(t, a, 6, 8), signed.Object{}), 0, 0, chain.ErrBroken, -1},
+		{"the head of another mesh", withHead(page(t, a, 6, 8), headOf(t, chain.Head{Mesh: keys.MeshID{1}, N: 8, Hash: a[8].Hash})), 0, 0, chain.ErrBroken, -1},
+		{"the head of another chain", withHead(page(t, a, 6, 8), headOf(t, chain.Head{Mesh: mesh, Chain: signed.Hash{1}, N: 8, Hash: a[8].Hash})), 0, 0, chain.ErrBroken, -1},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -293,10 +302,20 @@ func TestLoopback(t *testing.T) {
 		"http://127.0.0.1:7900": true, "http://127.9.9.9": true, "localhost:1": true, "http://[::1]:7900": true,
 		"http://me.localhost": true, "[::1]": true,
 		"http://192.168.1.20:7900": false, "https://localhost.example.org": false, "http://127.0.0.1.example.org": false,
-		"http://127.0.0.256": false, "http://127.1": false, "http://[::11]": false, "unix:": false, "http://1270.0.0.1": false,
+		"http://127.0.0.256": false, "http://127.0.0.01": false, "http://127.1": false, "http://[::11]": false, "unix:": false, "http://1270.0.0.1": false,
 	} {
 		if chain.IsLoopback(url) != want {
 			t.Errorf("%s: %v", url, !want)
+		}
+	}
+}
+
+// Of an entry that is not understood the first signature counts, and others are whole.
+func TestUnknownEntryIsSigned(t *testing.T) {
+	o := signEntry(splice(wellFormed()["revoke"], "revoke", "later"), "alice", "bob")
+	for size, want := range map[int]error{0: chain.ErrBroken, 32: chain.ErrBroken, 64: nil, 96: chain.ErrBroken, 128: nil} {
+		if _, err := chain.Read(signed.Object{Bytes: o.Bytes, Sig: o.Sig[:size]}); !errors.Is(err, want) {
+			t.Errorf("%d bytes of signatures: %v", size, err)
 		}
 	}
 }

@@ -64,20 +64,20 @@ func ParseLink(text string) (Link, error) {
 	if !found || fragment == "" {
 		return Link{}, ErrLinkCut
 	}
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(fragment)
+	defer clear(raw)
+	if err != nil {
+		return Link{}, ErrLinkCut
+	}
+	if raw[0] > linkVersion {
+		return Link{}, ErrLinkVersion
+	}
+	if len(raw) != linkSize || raw[0] != linkVersion {
+		return Link{}, ErrLinkCut
+	}
 	url, err := linkURL(front)
 	if err != nil {
 		return Link{}, err
-	}
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(fragment)
-	if err != nil || len(raw) == 0 {
-		return Link{}, ErrLinkCut
-	}
-	defer clear(raw)
-	if raw[0] != linkVersion {
-		return Link{}, ErrLinkVersion
-	}
-	if len(raw) != linkSize {
-		return Link{}, ErrLinkCut
 	}
 	l := Link{URL: url, Mesh: keys.MeshID(raw[1:17]), Broker: keys.Fingerprint(raw[17:33])}
 	if l.Key, err = keys.InvitePrivateFromSeed(raw[33:]); err != nil {

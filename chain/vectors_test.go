@@ -3,6 +3,7 @@ package chain_test
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -189,6 +190,7 @@ func entryVectors() []entryVector {
 	add("signed as a head", "broken", signed.Sign(signed.DomainHead, revoke.Bytes, secret("alice")))
 	add("unknown and signed by another", "broken", signEntry(splice(revoke, "revoke", "later"), "bob"))
 	add("malformed and signed by another", "broken", signEntry(splice(revoke, `"keys":[`, `"keys":[7,`), "bob"))
+	add("unknown and signed by another besides", "unknown", signEntry(splice(revoke, "revoke", "later"), "alice", "bob"))
 	add("too long", "broken", signEntry(splice(revoke, "{", "{"+strings.Repeat(" ", chain.MaxEntry)), "alice"))
 	add("as long as may be", "ok", signEntry(splice(revoke, "{", "{"+strings.Repeat(" ", chain.MaxEntry-len(revoke.Bytes))), "alice"))
 	return list
@@ -239,13 +241,33 @@ func malformedBodies() []changed {
 		{"a URL of another scheme", "broker", `https:`, `wss:`, owner},
 		{"a URL with port 0", "broker", `:443`, `:0`, owner},
 		{"a URL with port 65536", "broker", `:443`, `:65536`, owner},
+		{"a URL twice", "broker", `["`, `["https://other.example.org:443","`, owner},
+		{"33 URLs", "broker", `["`, `["` + strings.Join(manyURLs(32), `","`) + `","`, owner},
+		{"a URL of 257 bytes", "broker", `other`, strings.Repeat("x", 257-len("https://.example.org:443")), owner},
+		{"a URL without host", "broker", `other.example.org`, ``, owner},
+		{"a URL with an empty port", "broker", `:443`, `:`, owner},
+		{"a URL with a port of zeros", "broker", `:443`, `:0443`, owner},
+		{"a URL with a bracket missing", "broker", `other.example.org:443`, `[fd00::1`, owner},
+		{"a URL with something behind the bracket", "broker", `other.example.org:443`, `[fd00::1]7900`, owner},
 		{"a broker of small order", "heal", text(public("broker2")), identity, recovery},
 		{"a genesis at place 1", "genesis", `"n":0`, `"n":1`, owner},
 		{"a revoke at place 0", "revoke", `"n":1`, `"n":0`, alice},
 		{"a recovery key that is the owner's", "genesis", text(public("recovery")), text(public("owner")), owner},
+		{"a broker's key that is the owner's", "genesis", text(public("broker")), text(public("owner")), owner},
+		{"a broker's key that is the recovery key", "genesis", text(public("broker")), text(public("recovery")), owner},
+		{"a recovery key of small order", "genesis", text(public("recovery")), identity, owner},
+		{"a genesis without URL", "genesis", `"urls":["https://mesh.example.org","http://127.0.0.1:7900","https://[fd00::1]:7900","unix:"]`, `"urls":[]`, owner},
 		{"a name of the mesh with a space", "genesis", `"acme"`, `"ac me"`, owner},
 		{"random too short", "genesis", `"random":"`, `"random":"AAAA`, owner},
 	}
+}
+
+func manyURLs(n int) []string {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = fmt.Sprintf("https://b%d.example.org", i)
+	}
+	return list
 }
 
 func unknowns() []changed {
@@ -359,6 +381,19 @@ func linkVectors() []linkVector {
 	bad("a later version", "version", "https://mesh.example.org/i#Ag"+fragment[2:])
 	bad("a later version, longer", "version", "https://mesh.example.org/i#Ag"+fragment[2:]+"AAAA")
 	bad("two fragments", "cut", l.Text()+"#"+fragment)
+	bad("a later version at a bad address", "version", "https:///i#Ag"+fragment[2:])
+	bad("a later version without path", "version", "https://mesh.example.org#Ag"+fragment[2:])
+	spoilt := func(at int, with ...byte) string {
+		raw, err := base64.RawURLEncoding.DecodeString(fragment)
+		if err != nil {
+			panic(err)
+		}
+		copy(raw[at:], with)
+		return l.URL + "/i#" + base64.RawURLEncoding.EncodeToString(raw)
+	}
+	bad("version 0", "cut", spoilt(0, 0))
+	bad("no mesh", "cut", spoilt(1, make([]byte, 16)...))
+	bad("no broker", "cut", spoilt(17, make([]byte, 16)...))
 	return list
 }
 
@@ -384,6 +419,19 @@ func forkVectors() []forkVector {
 	shorter.Entries = []signed.Object{}
 	swapped := proof
 	swapped.Lower, swapped.Upper = proof.Upper, proof.Lower
+	// with replaces something in one head, and signs it again.
+	with := func(old, new string) signed.Object {
+		return signed.Sign(signed.DomainHead, bytes.Replace(proof.Upper.Bytes, []byte(old), []byte(new), 1), secret("broker"))
+	}
+	otherMesh, otherChain, noLower, noUpper, noEntry, elsewhere, displaced := proof, proof, proof, proof, proof, proof, proof
+	otherMesh.Upper = with(text(mesh), text(keys.MeshID{1}))
+	otherChain.Upper = with(text(signed.Hash{}), text(signed.Hash{1}))
+	noLower.Lower = signed.Object{Bytes: proof.Lower.Bytes[1:], Sig: proof.Lower.Sig}
+	noUpper.Upper = signed.Object{Bytes: proof.Upper.Bytes[1:], Sig: proof.Upper.Sig}
+	noEntry.Entries = []signed.Object{{Bytes: []byte("x"), Sig: second.Sig}}
+	elsewhere.Entries = []signed.Object{genesis.Object}
+	displaced.Upper = with(`"n":2`, `"n":3`)
+	displaced.Entries = append([]signed.Object{a.Object}, proof.Entries...)
 	return []forkVector{
 		{"two entries at one place", chain.ProveFork(head(a, 1, "broker"), head(b, 1, "broker"), nil), public("broker"), "proof"},
 		{"a longer order that leads elsewhere", proof, public("broker"), "proof"},
@@ -394,6 +442,13 @@ func forkVectors() []forkVector {
 		{"one head by a stranger", chain.ProveFork(head(a, 1, "broker"), head(b, 1, "alice"), nil), public("broker"), "none"},
 		{"an entry missing", shorter, public("broker"), "none"},
 		{"heads swapped", swapped, public("broker"), "none"},
+		{"heads of two meshes", otherMesh, public("broker"), "none"},
+		{"heads of two chains", otherChain, public("broker"), "none"},
+		{"the lower one is no head", noLower, public("broker"), "none"},
+		{"the upper one is no head", noUpper, public("broker"), "none"},
+		{"what leads there is no entry", noEntry, public("broker"), "none"},
+		{"an entry that does not lead there", elsewhere, public("broker"), "none"},
+		{"a head at another place than its entry", displaced, public("broker"), "none"},
 	}
 }
 

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/claudemesh/claudemesh-go/keys"
+	"github.com/claudemesh/claudemesh-go/vectors"
 )
 
 // newProfile opens a profile in a new folder.
@@ -177,51 +179,54 @@ func TestUnknownFieldsAreKept(t *testing.T) {
 	}
 }
 
-func TestBadConfigsAreRefusedUntouched(t *testing.T) {
-	secret := peerKey(t, 7).Export()
-	twice := `{"version":1,"meshes":[{"id":"AQAAAAAAAAAAAAAAAAAAAA","alias":"a"},{"id":"%s","alias":"%s"}]}`
-	for name, test := range map[string]struct {
-		text string
-		want error
-	}{
-		"future":         {`{"version":2,"meshes":{"another":"form"}}`, ErrFuture},
-		"no version":     {`{"meshes":[]}`, ErrBroken},
-		"version 0":      {`{"version":0}`, ErrBroken},
-		"empty":          {``, ErrBroken},
-		"cut off":        {`{"version":1,"meshes":[{"id":"AQAA`, ErrBroken},
-		"two values":     {`{"version":1}{"version":1}`, ErrBroken},
-		"twice":          {`{"version":1,"default":"a","default":"b"}`, ErrBroken},
-		"no object":      {`[1]`, ErrBroken},
-		"a mesh's id":    {`{"version":1,"meshes":[{"id":"xyz","alias":"a"}]}`, ErrBroken},
-		"no id":          {`{"version":1,"meshes":[{"alias":"a"}]}`, ErrBroken},
-		"an alias":       {`{"version":1,"meshes":[{"id":"AQAAAAAAAAAAAAAAAAAAAA","alias":"A b"}]}`, ErrBroken},
-		"same alias":     {fmt.Sprintf(twice, "AgAAAAAAAAAAAAAAAAAAAA", "a"), ErrBroken},
-		"same mesh":      {fmt.Sprintf(twice, "AQAAAAAAAAAAAAAAAAAAAA", "b"), ErrBroken},
-		"a damaged key":  {`{"version":1,"meshes":[{"id":"AQAAAAAAAAAAAAAAAAAAAA","alias":"a","peer_key":"` + secret[:len(secret)-3] + `"}]}`, ErrBroken},
-		"a wrong key":    {`{"version":1,"meshes":[{"id":"AQAAAAAAAAAAAAAAAAAAAA","alias":"a","owner_key":"` + secret + `"}]}`, ErrBroken},
-		"a damaged seed": {`{"version":1,"meshes":[{"id":"AQAAAAAAAAAAAAAAAAAAAA","alias":"a","invites":[{"seed":"` + secret + `!"}]}]}`, ErrBroken},
-	} {
-		t.Run(name, func(t *testing.T) {
+func readConfigs(t testing.TB) []vectors.Config {
+	t.Helper()
+	list, err := vectors.Configs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+// secrets finds what must stand in no error.
+var secrets = regexp.MustCompile(`private-[a-z2-7]{20}`)
+
+func TestConfigVectors(t *testing.T) {
+	outcomes := map[string]error{"ok": nil, "future": ErrFuture, "broken": ErrBroken}
+	for i, v := range readConfigs(t) {
+		t.Run(v.Name, func(t *testing.T) {
 			p := newProfile(t)
-			if err := os.WriteFile(p.ConfigPath(), []byte(test.text), 0o600); err != nil {
+			if err := os.WriteFile(p.ConfigPath(), []byte(v.Config), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			_, err := p.Config()
-			if !errors.Is(err, test.want) || !strings.Contains(err.Error(), p.ConfigPath()) {
-				t.Fatalf("error %v, want %v", err, test.want)
+			c, err := p.Config()
+			want, known := outcomes[v.Outcome]
+			if !known || !errors.Is(err, want) {
+				t.Fatalf("error %v, want %s", err, v.Outcome)
 			}
-			if strings.Contains(err.Error(), secret[13:40]) {
-				t.Errorf("the error has a secret: %v", err)
+			if want == nil {
+				if written, err := c.encode(); err != nil || i == 0 && string(written) != v.Config {
+					t.Fatalf("written again it is (%v)\n%s", err, written)
+				}
+				return
+			}
+			if !strings.Contains(err.Error(), p.ConfigPath()) {
+				t.Errorf("the error does not name the file: %v", err)
+			}
+			for _, secret := range secrets.FindAllString(v.Config, -1) {
+				if strings.Contains(err.Error(), secret) {
+					t.Errorf("the error has a secret: %v", err)
+				}
 			}
 			var future *FutureError
-			if errors.As(err, &future) != (test.want == ErrFuture) || future != nil && future.Version != 2 {
+			if errors.As(err, &future) != (want == ErrFuture) || future != nil && future.Version != 2 {
 				t.Errorf("error %v", err)
 			}
 			err = p.Update(t.Context(), func(*Config) error { t.Error("change was called"); return nil })
-			if !errors.Is(err, test.want) {
-				t.Fatalf("error %v, want %v", err, test.want)
+			if !errors.Is(err, want) {
+				t.Fatalf("error %v, want %v", err, want)
 			}
-			if data, err := os.ReadFile(p.ConfigPath()); err != nil || string(data) != test.text {
+			if data, err := os.ReadFile(p.ConfigPath()); err != nil || string(data) != v.Config {
 				t.Fatalf("the file was touched: %q, %v", data, err)
 			}
 		})
@@ -343,14 +348,8 @@ func TestFindingMeshes(t *testing.T) {
 
 // What can be read can be written, and is then the same.
 func FuzzConfig(f *testing.F) {
-	c := &Config{Meshes: []Mesh{fullMesh(f, 1, "acme")}, Default: "acme"}
-	data, err := c.encode()
-	if err != nil {
-		f.Fatal(err)
-	}
-	for _, seed := range []string{string(data), `{"version":1}`, `{"version":1,"x":{"y":[1,2]},"meshes":[{"id":"AQAAAAAAAAAAAAAAAAAAAA","alias":"a","z":1}]}`,
-		`{"version":2}`, `{"version":1,"meshes":null}`} {
-		f.Add([]byte(seed))
+	for _, v := range readConfigs(f) {
+		f.Add([]byte(v.Config))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := parseConfig("p", data)

@@ -6,6 +6,7 @@
 // Binary values are unpadded base64url. The outcomes: ok; wrong_key (does not open);
 // bad_key (a key that is refused); bad_signature; malformed; unknown_kind; and, for
 // what opens but contradicts its frame: sender, mesh, audience, id, class, stranger.
+// Of frames also too_large and unknown_type, of a config future and broken.
 package vectors
 
 import (
@@ -16,7 +17,7 @@ import (
 	"fmt"
 )
 
-//go:embed *.json
+//go:embed *.json client/*.json
 var files embed.FS
 
 // Bytes are bytes whose JSON form is unpadded base64url.
@@ -152,6 +153,53 @@ type Message struct {
 	Outcome string `json:"outcome"`
 }
 
+// Frame is a vector of frames.json.
+type Frame struct {
+	Name string `json:"name"`
+	// Object is what stands in front of the payload, to read.
+	Object string `json:"object"`
+	Binary bool   `json:"binary"`
+	// Message is the whole WebSocket message.
+	Message Bytes  `json:"message"`
+	Outcome string `json:"outcome"`
+}
+
+// Body is a vector of hellos.json, welcomes.json or cards.json: what one of them signs.
+type Body struct {
+	Name string `json:"name"`
+	// Text is the signed bytes again, to read.
+	Text   string `json:"text"`
+	Object struct {
+		Signed Bytes `json:"signed"`
+		Sig    Bytes `json:"sig"`
+	} `json:"object"`
+	// Key is who must have signed.
+	Key     Bytes  `json:"key"`
+	Outcome string `json:"outcome"`
+}
+
+// Address is a vector of addresses.json: what was typed, and what it names.
+type Address struct {
+	Text      string `json:"text"`
+	Mesh      string `json:"mesh"`
+	User      string `json:"user"`
+	Device    string `json:"device"`
+	Label     string `json:"label"`
+	Tag       string `json:"tag"`
+	Channel   string `json:"channel"`
+	Key       string `json:"key"`
+	All       bool   `json:"all"`
+	Canonical string `json:"canonical"`
+	Outcome   string `json:"outcome"`
+}
+
+// Config is a vector of client/config.json, which is no part of the protocol.
+type Config struct {
+	Name    string `json:"name"`
+	Config  string `json:"config"`
+	Outcome string `json:"outcome"`
+}
+
 // Keys reads keys.json.
 func Keys() ([]Key, error) { return list[Key]("keys.json") }
 
@@ -169,6 +217,24 @@ func JSONs() ([]JSON, error) { return list[JSON]("json.json") }
 
 // Messages reads message.json.
 func Messages() ([]Message, error) { return list[Message]("message.json") }
+
+// Frames reads frames.json.
+func Frames() ([]Frame, error) { return list[Frame]("frames.json") }
+
+// Hellos reads hellos.json.
+func Hellos() ([]Body, error) { return list[Body]("hellos.json") }
+
+// Welcomes reads welcomes.json.
+func Welcomes() ([]Body, error) { return list[Body]("welcomes.json") }
+
+// Cards reads cards.json.
+func Cards() ([]Body, error) { return list[Body]("cards.json") }
+
+// Addresses reads addresses.json.
+func Addresses() ([]Address, error) { return list[Address]("addresses.json") }
+
+// Configs reads client/config.json.
+func Configs() ([]Config, error) { return list[Config]("client/config.json") }
 
 // People reads numbers.json.
 func People() (Numbers, error) {

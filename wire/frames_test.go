@@ -48,6 +48,10 @@ func frames() map[string]wire.Frame {
 	obj := signed.Object{Bytes: said, Sig: sig}
 	a, b := key(0x11), key(0x22)
 	one, two := id(1), id(2)
+	seventeen := make([]wire.Recipient, 17)
+	for i := range seventeen {
+		seventeen[i] = wire.Recipient{Key: key(byte(i + 1)), Box: []byte{1}}
+	}
 	return map[string]wire.Frame{
 		"challenge": &wire.Challenge{Broker: a, Nonce: nonce},
 		"hello":     &wire.Hello{Signed: said, Sig: sig},
@@ -65,6 +69,7 @@ func frames() map[string]wire.Frame {
 		"send-empty": &wire.Send{ID: one, To: a, Priority: wire.PriorityLow, Expires: 1<<53 - 1},
 		"send-several": &wire.Send{ID: one, Expires: 1795000000000, One: true,
 			Recipients: []wire.Recipient{{Key: a, Session: session, Box: box}, {Key: b, Box: box}}},
+		"send-seventeen": &wire.Send{ID: one, Expires: 1, Recipients: seventeen},
 		"ack":            &wire.Ack{State: wire.StateDelivered, To: a, IDs: []keys.MessageID{one, two}},
 		"ack-refused":    &wire.Ack{State: wire.StateRefused, Why: wire.WhyQueueFull, To: a, IDs: []keys.MessageID{one}},
 		"ack-future-why": &wire.Ack{State: wire.StateExpired, Why: "some_new_reason", To: a, IDs: []keys.MessageID{one}},

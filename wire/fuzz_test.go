@@ -7,14 +7,15 @@ import (
 	"testing"
 
 	"github.com/claudemesh/claudemesh-go/signed"
+	"github.com/claudemesh/claudemesh-go/vectors"
 	"github.com/claudemesh/claudemesh-go/wire"
 )
 
 // FuzzDecode: nothing that crosses a socket makes the decoder panic, and what
 // it accepts means the same after it was written again.
 func FuzzDecode(f *testing.F) {
-	for _, v := range readVectors(f) {
-		f.Add(v.msg, v.binary)
+	for _, v := range readFrames(f) {
+		f.Add([]byte(v.Message), v.Binary)
 	}
 	f.Fuzz(func(t *testing.T, msg []byte, binary bool) {
 		before := bytes.Clone(msg)
@@ -57,8 +58,8 @@ func again(t *testing.T, form string, msg []byte, binary bool, want string, payl
 // FuzzHot: the scanner of the hot frames never says anything else than the
 // general parser, also when its decoder was used before.
 func FuzzHot(f *testing.F) {
-	for _, v := range readVectors(f) {
-		f.Add([]byte(v.header))
+	for _, v := range readFrames(f) {
+		f.Add([]byte(v.Object))
 	}
 	used := map[string]bool{}
 	for name, frame := range frames() {
@@ -96,53 +97,40 @@ func FuzzHot(f *testing.F) {
 // when it is written again, and the bytes that were signed come through a frame as they
 // are.
 func FuzzBodies(f *testing.F) {
-	seeds := 0
-	for _, v := range readVectors(f) {
-		frame, _, err := wire.Decode(v.msg, v.binary)
-		if err != nil {
-			continue
-		}
-		switch g := frame.(type) {
-		case *wire.Hello:
-			f.Add([]byte(g.Signed))
-			seeds++
-		case *wire.Welcome:
-			f.Add([]byte(g.Signed))
-			seeds++
-		case *wire.Presence:
-			for _, card := range g.Cards {
-				f.Add([]byte(card.Bytes))
-				seeds++
-			}
-		}
-	}
-	if seeds == 0 {
-		f.Fatal("no seeds")
-	}
-	for _, body := range []any{helloBody(), wire.WelcomeBody{Hello: signed.Hash{1}}, cardOfPeer(), cardOfSession()} {
-		data, err := signed.Encode(body)
+	for _, read := range []func() ([]vectors.Body, error){vectors.Hellos, vectors.Welcomes, vectors.Cards} {
+		list, err := read()
 		if err != nil {
 			f.Fatal(err)
 		}
-		f.Add(data)
+		for _, v := range list {
+			f.Add([]byte(v.Object.Signed))
+		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		sameBody(t, data, func(data []byte) (wire.HelloBody, error) { return wire.DecodeHello(&wire.Hello{Signed: data}) })
 		sameBody(t, data, func(data []byte) (wire.WelcomeBody, error) { return wire.DecodeWelcome(&wire.Welcome{Signed: data}) })
 		sameBody(t, data, func(data []byte) (wire.CardBody, error) { return wire.DecodeCard(signed.Object{Bytes: data}) })
-		if len(data) == 0 || len(data) > wire.MaxFrameBeforeHello/2 {
+		if len(data) == 0 || len(data) > wire.MaxCard {
 			return
 		}
-		hello := &wire.Hello{Signed: data, Sig: make([]byte, signed.SignatureSize)}
-		msg, err := wire.AppendFrame(nil, hello, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		back, _, err := wire.Decode(msg, false)
-		if err != nil || !bytes.Equal(back.(*wire.Hello).Signed, data) {
-			t.Fatalf("the bytes changed on their way: %v", err)
-		}
+		o := signed.Object{Bytes: data, Sig: make([]byte, signed.SignatureSize)}
+		carried(t, &wire.Hello{Signed: o.Bytes, Sig: o.Sig}, func(f *wire.Hello) signed.Object { return f.Object() })
+		carried(t, &wire.Welcome{Signed: o.Bytes, Sig: o.Sig, Head: o}, func(f *wire.Welcome) signed.Object { return f.Object() })
+		carried(t, &wire.Presence{Cards: []signed.Object{o}}, func(f *wire.Presence) signed.Object { return f.Cards[0] })
 	})
+}
+
+// carried checks that a signed object comes through a frame byte for byte.
+func carried[F wire.Frame](t *testing.T, f F, object func(F) signed.Object) {
+	t.Helper()
+	back, _, err := wire.Decode(general(t, f, nil), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent, came := object(f), object(back.(F))
+	if !bytes.Equal(came.Bytes, sent.Bytes) || !bytes.Equal(came.Sig, sent.Sig) {
+		t.Fatalf("%T: the object changed on its way: %q, then %q", f, sent.Bytes, came.Bytes)
+	}
 }
 
 // sameBody checks that what is taken is taken as the same when it is written again.

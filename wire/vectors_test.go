@@ -1,71 +1,25 @@
 package wire_test
 
 import (
-	"bufio"
 	"bytes"
-	"encoding/binary"
-	"encoding/hex"
-	"os"
 	"strings"
 	"testing"
 
+	"github.com/claudemesh/claudemesh-go/vectors"
 	"github.com/claudemesh/claudemesh-go/wire"
 )
 
-// vector is one frame of testdata/vectors/frames.txt in raw bytes.
-type vector struct {
-	name   string
-	want   string // "ok" or the code of the refusal
-	binary bool
-	header string
-	msg    []byte
-}
-
-// base is the name of the frame that the vector is a form of.
-func (v vector) base() string {
-	name, _, _ := strings.Cut(v.name, "~")
+// base is the name of the frame that a vector is a form of.
+func base(v vectors.Frame) string {
+	name, _, _ := strings.Cut(v.Name, "~")
 	return name
 }
 
-func readVectors(t testing.TB) []vector {
+func readFrames(t testing.TB) []vectors.Frame {
 	t.Helper()
-	f, err := os.Open("testdata/vectors/frames.txt")
+	list, err := vectors.Frames()
 	if err != nil {
 		t.Fatal(err)
-	}
-	defer f.Close()
-	var list []vector
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		line := lines.Text()
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		fields := strings.Fields(line)
-		if len(fields) != 3 {
-			t.Fatalf("vectors: %q is no head of a vector", line)
-		}
-		v := vector{want: fields[0], binary: fields[1] == "binary", name: fields[2]}
-		lines.Scan()
-		v.header = lines.Text()
-		v.msg = []byte(v.header)
-		if v.binary {
-			lines.Scan()
-			payload, err := hex.DecodeString(lines.Text())
-			if err != nil {
-				t.Fatalf("vector %s: payload: %v", v.name, err)
-			}
-			v.msg = binary.BigEndian.AppendUint32(nil, uint32(len(v.header)))
-			v.msg = append(append(v.msg, v.header...), payload...)
-		}
-		list = append(list, v)
-	}
-	if err := lines.Err(); err != nil {
-		t.Fatal(err)
-	}
-	if len(list) == 0 {
-		t.Fatal("no vectors: a test without cases proves nothing")
 	}
 	return list
 }
@@ -73,41 +27,41 @@ func readVectors(t testing.TB) []vector {
 func TestVectors(t *testing.T) {
 	known := frames()
 	met := map[string]bool{}
-	for _, v := range readVectors(t) {
-		t.Run(v.name, func(t *testing.T) {
-			f, payload, err := wire.Decode(v.msg, v.binary)
-			if v.want != "ok" {
+	for _, v := range readFrames(t) {
+		t.Run(v.Name, func(t *testing.T) {
+			f, payload, err := wire.Decode(v.Message, v.Binary)
+			if v.Outcome != "ok" {
 				if err == nil {
-					t.Fatalf("accepted as %+v, want %s", f, v.want)
+					t.Fatalf("accepted as %+v, want %s", f, v.Outcome)
 				}
-				if got := wire.CodeOf(err); string(got) != v.want {
-					t.Fatalf("code %s (%v), want %s", got, err, v.want)
+				if got := wire.CodeOf(err); string(got) != v.Outcome {
+					t.Fatalf("code %s (%v), want %s", got, err, v.Outcome)
 				}
 				return
 			}
 			if err != nil {
 				t.Fatal(err)
 			}
-			if (payload != nil) != v.binary {
-				t.Fatalf("payload %v of binary=%v", payload, v.binary)
+			if (payload != nil) != v.Binary {
+				t.Fatalf("payload %v of binary=%v", payload, v.Binary)
 			}
-			want := known[v.base()]
+			want := known[base(v)]
 			if want == nil {
-				t.Fatalf("frames() does not say what %s is", v.base())
+				t.Fatalf("frames() does not say what %s is", base(v))
 			}
-			met[v.base()] = true
+			met[base(v)] = true
 			if got, want := dump(t, f), dump(t, want); got != want {
 				t.Fatalf("decoded\n %s\nwant\n %s", got, want)
 			}
-			if v.name != v.base() {
+			if v.Name != base(v) {
 				return
 			}
 			got, err := wire.AppendFrame([]byte("before"), want, payload)
-			if err != nil || string(got) != "before"+string(v.msg) {
-				t.Fatalf("AppendFrame, %v:\n %q\nwant\n %q", err, got, v.msg)
+			if err != nil || string(got) != "before"+string(v.Message) {
+				t.Fatalf("AppendFrame, %v:\n %q\nwant\n %q", err, got, v.Message)
 			}
-			if got := appendHot(nil, want, payload); got != nil && !bytes.Equal(got, v.msg) {
-				t.Fatalf("hot form\n %q\nwant\n %q", got, v.msg)
+			if got := appendHot(nil, want, payload); got != nil && !bytes.Equal(got, v.Message) {
+				t.Fatalf("hot form\n %q\nwant\n %q", got, v.Message)
 			}
 		})
 	}

@@ -3,19 +3,24 @@ import EventEmitter from 'node:events'
 import WebSocket from 'ws'
 import { b64, concat, hashOf, isZero, need, random, Refusal, refuse, un64, utf8 } from './bytes.mjs'
 import { readHead } from './chain.mjs'
-import { above0, boolean, bytes, code, count, integer, list, openly, optional, parse, record, signedObject, some, strictly, string, word } from './json.mjs'
+import { above0, boolean, bytes, code, count, filled, list, openly, optional, parse, record, signedObject, some, strictly, string, word } from './json.mjs'
 import { fingerprint, sign, verify } from './keys.mjs'
 
 const words = (...all) => optional(word(...all), all[0])
 const re = optional(count, 0)
 const ids = list(some(16), 1, 1024)
 
+const limits = record({ // CM-7.23
+  in_flight: optional(count), body: optional(count), frame: optional(count), recipients: optional(count), waiting: optional(count),
+})
+const ownBox = v => { need(un64(bytes()(v)).length <= 256, 'a box too large'); return v } // CM-7.49
+
 // frames that this peer reads; it ignores every other type (CM-7.6).
-const frames = {
+export const frames = {
   challenge: record({ broker: bytes(32), nonce: bytes(32) }),
   welcome: record({
-    signed: bytes(), sig: bytes(), head: signedObject, missing: count, present: count, queued: count,
-    limits: v => v, features: optional(list(string()), []), time: above0, heartbeat: above0,
+    signed: filled, sig: filled, head: signedObject, missing: count, present: count, queued: count,
+    limits, features: optional(list(string()), []), time: above0, heartbeat: above0,
   }),
   error: record({ code, message: string(512), re, ids: optional(list(some(16)), []), retry_after: optional(count, 0) }),
   entries: record({
@@ -24,36 +29,36 @@ const frames = {
   }),
   deliver: record({
     id: some(16), class: words('message', 'receipt'), from: bytes(32), session: optional(bytes(16), ''),
-    box: optional(bytes(), ''), priority: optional(word('now', 'next', 'low'), 'next'), expires: above0,
-    sent: count, attempt: count, claim: optional(boolean, false),
+    box: optional(ownBox, ''), priority: optional(word('now', 'next', 'low'), 'next'), expires: above0,
+    sent: count, attempt: above0, claim: optional(boolean, false),
   }),
   ack: record({ state: word('delivered', 'queued', 'refused', 'expired'), why: optional(code, ''), to: bytes(32), ids }),
   grant: record({ granted: optional(boolean, false), from: bytes(32), ids }),
-  ping: record({ n: integer() }),
+  ping: record({ n: count }),
 }
 
-const typed = v => v instanceof Map && typeof v.get('type') === 'string' ? v.get('type') : need(false, 'no type')
+const typed = record({ type: optional(string(), '') }) // CM-7.6: without a type it is of an unknown one
 
 export function readFrame(data, binary) { // CM-7.2 to CM-7.5
   need(data.length <= 2_097_152, 'too large')
   let object = data
   let payload = null
   if (binary) {
-    need(data.length > 4, 'no length')
+    need(data.length >= 4, 'no length')
     const end = 4 + data.readUInt32BE(0)
-    need(end - 4 <= 393_216 && end < data.length && data.length - end <= 1_638_400, 'the length of the object or the payload')
+    need(end - 4 <= 393_216 && end <= data.length && data.length - end <= 1_638_400, 'the length of the object or the payload')
     object = data.subarray(4, end)
     payload = new Uint8Array(data.subarray(end))
   }
   const value = parse(object)
-  const type = typed(value)
+  const { type } = typed(value, true)
   if (!Object.hasOwn(frames, type)) return null
   need((type === 'deliver') === binary, 'a payload where none belongs, or none') // CM-7.4
   value.delete('type')
   return { type, ...frames[type](value, true), payload }
 }
 
-const welcomeFields = record({ hello: bytes(32), head: bytes(32) })
+export const welcomeFields = record({ hello: bytes(32), head: bytes(32) })
 
 // certified tells whether the TLS connection leads to the broker that is pinned, or is
 // certified for its name (CM-7.10).

@@ -111,7 +111,8 @@ export const boolean = v => { need(typeof v === 'boolean', 'no boolean'); return
 // keys, hashes and ids are compared.
 export const bytes = size => v => {
   need(typeof v === 'string', 'no bytes')
-  need(size === undefined || un64(v).length === size, `not ${size} bytes`) // CM-1.12
+  const { length } = un64(v)
+  need(size === undefined || length === size, `not ${size} bytes`) // CM-1.12
   return v
 }
 export const some = size => v => { need(!isZero(bytes(size)(v)), 'zero bytes'); return v }
@@ -155,5 +156,6 @@ export const strict = reader => v => reader(v, false)
 // Forms that stand in many places.
 export const slug = string(32, /^[a-z0-9][a-z0-9._-]*$/) // CM-2.14
 export const code = string(32, /^[a-z0-9_]+$/) // CM-7.8
-export const signedObject = strict(record({ signed: bytes(), sig: bytes() })) // CM-3.1
+export const filled = v => { need(bytes()(v) !== '', 'no bytes'); return v }
+export const signedObject = strict(record({ signed: filled, sig: filled })) // CM-3.1
 export const place = record({ n: count, hash: bytes(16) }) // CM-5.19

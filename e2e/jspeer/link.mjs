@@ -24,7 +24,7 @@ function readFragment(text) { // CM-9.2
   }
   if (raw[0] > 1) refuse('version')
   if (raw.length !== 65 || raw[0] !== 1) refuse('cut')
-  if (isZero(b64(raw.subarray(1, 17))) || isZero(b64(raw.subarray(17, 33)))) refuse('bad')
+  if (isZero(b64(raw.subarray(1, 17))) || isZero(b64(raw.subarray(17, 33)))) refuse('cut')
   return raw
 }
 

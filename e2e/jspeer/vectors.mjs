@@ -2,9 +2,11 @@
 // that its file gives (CM-10.9); what does not is printed, and the exit status is 1.
 import fs from 'node:fs'
 import path from 'node:path'
-import { b64, base32, hashOf, Refusal, un64 } from './bytes.mjs'
+import { readAddress } from './address.mjs'
+import { b64, base32, hashOf, need, Refusal, un64 } from './bytes.mjs'
 import { isFork, readEntry, readHead } from './chain.mjs'
-import { boolean, integer, list, openly, optional, record, strictly, string } from './json.mjs'
+import { frames, readFrame, welcomeFields } from './connection.mjs'
+import { above0, boolean, bytes, code, count, integer, list, openly, optional, place, record, slug, some, strictly, string, word } from './json.mjs'
 import { admitNumber, checkSignature, curve, curvePrivate, fingerprint, inviteName, keyText, messageText, newKey, newMessageID, safetyNumber } from './keys.mjs'
 import { readLink } from './link.mjs'
 import { readMessage } from './message.mjs'
@@ -45,6 +47,46 @@ function opens(v) {
   if (b64(data) !== v.message) throw new Error(`${v.name}: another message`)
 }
 
+// What this peer only signs, and others read (CM-7.18, CM-7.42).
+const label = v => v === '' ? v : slug(v)
+const helloFields = record({
+  mesh: some(16), peer: some(32), session: some(16), label: optional(label), client: optional(string(512)),
+  receives: optional(word('none', 'replies', 'drain', 'live')), origin: string(512), at: optional(place), life: optional(count),
+  nonce: bytes(32), broker: some(32),
+})
+const cardFields = record({
+  mesh: some(16), peer: some(32), session: optional(bytes(16), ''), counter: above0, time: above0, at: place,
+  label: optional(label, ''), status: optional(v => v === '' ? v : code(v), ''), tags: optional(list(slug, 0, 16), []), keys: optional(list(bytes()), []),
+})
+
+const readHello = data => strictly(helloFields, data)
+const readWelcome = data => strictly(welcomeFields, data)
+
+function readCard(data) {
+  const c = strictly(cardFields, data)
+  const ofSession = /[^A]/.test(c.session)
+  need(ofSession ? c.tags.length + c.keys.length === 0 : c.label + c.status === '', 'what belongs to the other card')
+  need(c.tags.every((tag, i) => i === 0 || c.tags[i - 1] < tag), 'tags are sorted, none twice')
+}
+
+// signs gives a runner over what one kind of frame signs.
+const signs = (domain, read) => v => [outcome(() => {
+  const data = un64(v.object.signed)
+  read(data)
+  checkSignature(domain, data, un64(v.object.sig), v.key)
+}), v.outcome]
+
+// frame tells what becomes of a frame. What only a broker reads, or this peer has no use
+// for, it ignores; for what is too large it has no close code of its own.
+function frame(v) {
+  const data = Buffer.from(un64(v.message))
+  let taken
+  const read = outcome(() => { taken = readFrame(data, v.binary) })
+  const type = /^\s*\{.*?"type"\s*:\s*"(\w+)"/.exec(v.object)?.[1]
+  const ignored = v.outcome === 'unknown_type' || !Object.hasOwn(frames, type) && read === 'ok'
+  return [[read, Boolean(taken)], ignored ? ['ok', false] : [v.outcome === 'too_large' ? 'malformed' : v.outcome, v.outcome === 'ok']]
+}
+
 const sorted = members => members.map(m => [m.key, m.user, m.device, m.rank].join(' ')).sort()
 
 const runners = {
@@ -61,6 +103,16 @@ const runners = {
   'group.json': v => [outcome(() => opens(v)), v.outcome],
   'message.json': v => [outcome(() => readMessage(un64(v.message))), v.outcome],
   'json.json': v => [[strictly, openly].map(form => outcome(() => form(jsonFields, un64(v.json)))), [v.strict, v.open]],
+  'frames.json': frame,
+  'hellos.json': signs('hello', readHello),
+  'welcomes.json': signs('welcome', readWelcome),
+  'cards.json': signs('card', readCard),
+  'addresses.json': v => {
+    let names = {}
+    const read = outcome(() => { names = readAddress(v.text) })
+    const parts = a => ['mesh', 'user', 'device', 'label', 'tag', 'channel', 'key', 'all', 'canonical'].map(part => a[part] || '')
+    return [[read, parts(names)], [v.outcome, parts(v)]]
+  },
   'chain/entries.json': v => {
     let entry = { hash: v.hash }
     const read = outcome(() => { entry = readEntry(v.object) })

@@ -2,7 +2,9 @@
 // stands there. Everything is derived from names, so every run gives the same.
 
 import { readFileSync, writeFileSync } from 'node:fs'
+import { cardVectors, configVectors, helloVectors, welcomeVectors } from './bodies.mjs'
 import { sodium } from './forms.mjs'
+import { addressVectors, frameVectors } from './frames.mjs'
 import { keyVectors, signatureVectors, numberVectors } from './keys.mjs'
 import { boxVectors, directVectors, groupVectors } from './seals.mjs'
 import { jsonVectors, messageVectors } from './texts.mjs'
@@ -17,6 +19,12 @@ const files = {
   'group.json': groupVectors,
   'json.json': jsonVectors,
   'message.json': messageVectors,
+  'frames.json': frameVectors,
+  'hellos.json': helloVectors,
+  'welcomes.json': welcomeVectors,
+  'cards.json': cardVectors,
+  'addresses.json': addressVectors,
+  'client/config.json': configVectors,
 }
 
 let different = 0
