@@ -79,6 +79,11 @@ func outcome(r peer.Recipient) string {
 		return "refused for " + r.Address + ": " + r.Why
 	case peer.Expired:
 		return "expired before " + r.Address + " got it"
+	case peer.Pending:
+		if !r.RetryAt.IsZero() {
+			return fmt.Sprintf("pending: %s; the broker takes no more messages from here until %s, then it goes out by itself", r.Address, r.RetryAt.Local().Format(clock))
+		}
+		return "pending: " + r.Address
 	default:
 		return string(r.State) + ": " + r.Address
 	}

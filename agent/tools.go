@@ -193,6 +193,9 @@ func (s *server) messageStatus(ctx context.Context, _ *mcp.CallToolRequest, in s
 				fmt.Fprintf(&b, ": %s", step.Why)
 			}
 		}
+		if !r.RetryAt.IsZero() {
+			fmt.Fprintf(&b, "\n%s", outcome(r))
+		}
 	}
 	return s.text(ctx, b.String()), nil, nil
 }

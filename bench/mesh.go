@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"time"
 
@@ -61,8 +62,9 @@ func startMesh(ctx context.Context, n int) (*mesh, error) {
 // listen starts the broker over its folder.
 func (m *mesh) listen(ctx context.Context, addr string, n int) error {
 	b, err := broker.New(broker.Options{Dir: m.dir, Listen: []broker.Listen{{Addr: addr}},
-		// All connections of a benchmark come from one address.
-		Limits: broker.Limits{Appends: max(n, 60), HalfOpen: 4096, HalfOpenAddr: 4096}})
+		// All connections of a benchmark come from one address, and on a large machine
+		// one peer may send more than a broker takes of one.
+		Limits: broker.Limits{Appends: max(n, 60), HalfOpen: 4096, HalfOpenAddr: 4096, Messages: math.MaxInt32}})
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -30,7 +31,9 @@ type Broker struct {
 	recorder  recorder
 	fetcher   fetcher
 	feeds     feeds
-	appends   appendLimits
+	appends   rates[keys.Public] // entries
+	byPeer    rates[keys.Public] // messages
+	byAddr    rates[netip.Addr]  // messages, of each customer's address
 	sockets   sockets
 	metrics   *metrics
 	readiness readiness
@@ -78,7 +81,9 @@ func New(o Options) (*Broker, error) {
 	b.half.all, b.half.each = b.limits.HalfOpen, b.limits.HalfOpenAddr
 	b.recorder.b, b.fetcher.b = b, b
 	b.metrics = newMetrics(b)
-	b.appends.perMinute = b.limits.Appends
+	b.appends.limit, b.appends.per = b.limits.Appends, minute
+	b.byPeer.limit, b.byPeer.per = b.limits.Messages, second
+	b.byAddr.limit, b.byAddr.per = b.limits.MessagesAddr, second
 	b.living, b.die = context.WithCancel(context.Background())
 	b.ending, b.endNow = context.WithCancel(b.living)
 	if err := b.open(); err != nil {
@@ -342,6 +347,8 @@ func (b *Broker) sweep() {
 				m.sweep(now)
 			}
 			b.appends.forget(now)
+			b.byPeer.forget(now)
+			b.byAddr.forget(now)
 		case <-b.ending.Done():
 			return
 		}

@@ -146,6 +146,9 @@ func (b *Broker) handshake(sock *socket, q request, began time.Time) (*session, 
 		return nil, err
 	}
 	s := b.newSession(sock, m, body, standing)
+	if !b.trusted(q.addr) {
+		s.addr = customer(q.addr)
+	}
 	if err := m.attach(s, func(head chain.SignedHead) (*wire.Welcome, error) { return b.welcome(hello, head) }); err != nil {
 		return nil, b.notAttached(err)
 	}

@@ -4,44 +4,46 @@ import (
 	"container/list"
 	"net/netip"
 	"sync"
-
-	"github.com/claudemesh/claudemesh-go/keys"
 )
 
-// appendLimits bounds how many entries each peer appends in a minute: every
-// entry is kept and read by everyone, for ever. Time is handed in, Unix ms.
-type appendLimits struct {
-	perMinute int
+// rates bounds how much each of many may do: each has a bucket of limit, which fills
+// up within per milliseconds. Time is handed in, Unix ms.
+type rates[K comparable] struct {
+	limit int
+	per   int64
 
 	mu   sync.Mutex // guards the following; a leaf
-	from map[keys.Public]*bucket
+	from map[K]*bucket
 }
 
-// bucket is how many entries a peer has left, and when that was so.
+// bucket is how much somebody may do now, and when that was so.
 type bucket struct {
 	left float64
 	at   int64
 }
 
-const minute = 60_000
+const (
+	second = 1_000  // ms
+	minute = 60_000 // ms
+)
 
-// take counts n entries. It gives how many milliseconds to wait where there is
+// take counts n of who. It gives how many milliseconds to wait where there is
 // no room for them, and counts nothing then.
-func (l *appendLimits) take(peer keys.Public, n int, now int64) (pause int64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.from == nil {
-		l.from = make(map[keys.Public]*bucket)
+func (r *rates[K]) take(who K, n int, now int64) (pause int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.from == nil {
+		r.from = make(map[K]*bucket)
 	}
-	b := l.from[peer]
+	b := r.from[who]
 	if b == nil {
-		b = &bucket{left: float64(l.perMinute), at: now}
-		l.from[peer] = b
+		b = &bucket{left: float64(r.limit), at: now}
+		r.from[who] = b
 	}
-	rate := float64(l.perMinute) / minute
-	b.left = min(float64(l.perMinute), b.left+float64(max(0, now-b.at))*rate)
+	rate := float64(r.limit) / float64(r.per)
+	b.left = min(float64(r.limit), b.left+float64(max(0, now-b.at))*rate)
 	b.at = now
-	want := min(float64(n), float64(l.perMinute))
+	want := min(float64(n), float64(r.limit))
 	if b.left < want {
 		return int64((want-b.left)/rate) + 1
 	}
@@ -50,15 +52,19 @@ func (l *appendLimits) take(peer keys.Public, n int, now int64) (pause int64) {
 }
 
 // forget lets go of those whose bucket is full again.
-func (l *appendLimits) forget(now int64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for peer, b := range l.from {
-		if now-b.at > minute {
-			delete(l.from, peer)
+func (r *rates[K]) forget(now int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for who, b := range r.from {
+		if now-b.at > r.per {
+			delete(r.from, who)
 		}
 	}
 }
+
+// atOnce is how many a connection takes out of a bucket ahead, so that not every
+// message asks: few enough that another connection does not miss them.
+func (r *rates[K]) atOnce() int { return min(max(r.limit/200, 1), 128) }
 
 // halfOpen counts connections before their hello, in all and for each address:
 // a stranger costs the broker little, and many of them no more [CM-7]. Where
@@ -79,15 +85,21 @@ type halfOpened struct {
 	evict   func() // ends it; nil: it cannot be ended
 }
 
+// customer is the address under which all of one customer are counted: an IPv6
+// customer has a /64, or more.
+func customer(a netip.Addr) netip.Addr {
+	if a.Is6() {
+		if p, err := a.Prefix(64); err == nil {
+			return p.Addr()
+		}
+	}
+	return a
+}
+
 // enter counts a connection and gives what ends its time, nil if there are too
 // many. evict may be called from then on until that; it must not block.
 func (h *halfOpen) enter(a netip.Addr, uncounted bool, evict func()) (release func()) {
-	if a.Is6() {
-		// One customer's IPv6 is a /64, or more.
-		if p, err := a.Prefix(64); err == nil {
-			a = p.Addr()
-		}
-	}
+	a = customer(a)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !uncounted && h.addr[a] >= h.each {

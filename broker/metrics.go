@@ -39,6 +39,7 @@ type metrics struct {
 	gathered prometheus.Histogram
 	failed   prometheus.Counter
 	refused  prometheus.Counter
+	slowed   prometheus.Counter
 
 	// What is read when somebody asks.
 	meshes, connections, peers, waiting, oldestAge *prometheus.Desc
@@ -78,12 +79,13 @@ func newMetrics(b *Broker) *metrics {
 		Help: "Changes that one batch keeps together.", Buckets: prometheus.ExponentialBuckets(1, 2, 14)})
 	m.failed = prometheus.NewCounter(prometheus.CounterOpts{Name: "claudemesh_commit_failures_total", Help: "Batches that the store did not keep."})
 	m.refused = prometheus.NewCounter(prometheus.CounterOpts{Name: "claudemesh_hellos_refused_total", Help: "Connections that were refused or gave up before a welcome."})
+	m.slowed = prometheus.NewCounter(prometheus.CounterOpts{Name: "claudemesh_rate_pauses_total", Help: "Times that a connection was not read on because its peer or address had sent too much."})
 	m.meshes = prometheus.NewDesc("claudemesh_meshes", "Meshes that this broker serves.", nil, nil)
 	m.connections = prometheus.NewDesc("claudemesh_connections", "Connections after their welcome.", nil, nil)
 	m.peers = prometheus.NewDesc("claudemesh_peers_online", "Peers with a session that others see.", nil, nil)
 	m.waiting = prometheus.NewDesc("claudemesh_queue_messages", "Messages and receipts that wait for their recipients.", nil, nil)
 	m.oldestAge = prometheus.NewDesc("claudemesh_queue_oldest_seconds", "How long the oldest of them waits.", nil, nil)
-	m.registry.MustRegister(taken, m.bytes, told, m.ack, m.commit, m.gathered, m.failed, m.refused, m,
+	m.registry.MustRegister(taken, m.bytes, told, m.ack, m.commit, m.gathered, m.failed, m.refused, m.slowed, m,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -136,6 +136,14 @@ type Limits struct {
 	Waiting int
 	// Appends is how many entries one peer may append in a minute. Zero: 60.
 	Appends int
+	// Messages is how many messages a second are taken of one peer, over all its
+	// connections: a message counts for each recipient, a receipt as one. As
+	// many may come at once. Zero: 25,000, a quarter of what a process is made
+	// for.
+	Messages int
+	// MessagesAddr is how many are taken of one address beyond this machine (an
+	// IPv6 /64 counts as one). Zero: 50,000.
+	MessagesAddr int
 	// Drain is how long Close lets peers take what is promised. Zero: 5 s.
 	Drain time.Duration
 }
@@ -165,6 +173,8 @@ func (l Limits) withDefaults() Limits {
 		{&l.Buffer, wire.SlowConsumer},
 		{&l.Waiting, wire.MaxWaiting},
 		{&l.Appends, 60},
+		{&l.Messages, 25_000},
+		{&l.MessagesAddr, 50_000},
 	} {
 		if *d.at <= 0 {
 			*d.at = d.value

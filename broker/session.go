@@ -2,6 +2,7 @@ package broker
 
 import (
 	"errors"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -44,8 +45,10 @@ type session struct {
 	starts atomic.Int64  // when reading started or went on, Unix ms
 	pinged int64         // when the sweeper last asked for a ping; its own
 
-	requests *rate.Limiter // used by the reading goroutine, like brought
+	addr     netip.Addr    // that messages count against; zero: none
+	requests *rate.Limiter // used by the reading goroutine, like what follows
 	brought  brought
+	ahead    struct{ peer, addr int } // messages that were counted and have not come
 
 	// The mesh's mu guards the following.
 	standing roster.Standing
@@ -157,12 +160,21 @@ func (s *session) mayRead() bool {
 		if !s.out.full() && !s.m.tooMany(s) {
 			return true
 		}
-		s.paused.Store(true)
+		readOn := s.unread()
 		select {
 		case <-s.resume:
 		case <-s.gone:
 			return false
 		}
+		readOn()
+	}
+}
+
+// unread begins a time in which nobody reads the connection, so that its silence
+// says nothing; what it returns ends it.
+func (s *session) unread() (readOn func()) {
+	s.paused.Store(true)
+	return func() {
 		s.starts.Store(s.b.now())
 		s.paused.Store(false)
 	}
@@ -178,12 +190,68 @@ func (s *session) wake() {
 
 // slow waits for the session's turn to make a request of a cost.
 func (s *session) slow(cost int) bool {
-	s.paused.Store(true)
-	defer func() {
-		s.starts.Store(s.b.now())
-		s.paused.Store(false)
-	}()
+	defer s.unread()()
 	return s.requests.WaitN(s.b.ending, min(cost, requestBurst)) == nil
+}
+
+// leastPause is how long nothing is read of a connection whose peer or address has
+// sent too much, in milliseconds: long enough to be worth a word.
+const leastPause = 100
+
+// turn waits until peer and address of the session may send a message [CM-8.39].
+// It says false when the session ended meanwhile.
+func (s *session) turn(f *wire.Send) bool {
+	n := max(1, len(f.Recipients))
+	if s.ahead.peer < n && !s.count(f.ID, &s.ahead.peer, n, s.b.byPeer.atOnce(), func(n int) int64 {
+		return s.b.byPeer.take(s.peer(), n, s.b.now())
+	}) {
+		return false
+	}
+	s.ahead.peer -= n
+	if !s.addr.IsValid() {
+		return true
+	}
+	if s.ahead.addr < n && !s.count(f.ID, &s.ahead.addr, n, s.b.byAddr.atOnce(), func(n int) int64 {
+		return s.b.byAddr.take(s.addr, n, s.b.now())
+	}) {
+		return false
+	}
+	s.ahead.addr -= n
+	return true
+}
+
+// count has what is missing of n messages counted, and some ahead. Where there is no
+// room for them it says so, and reads on later: what came stays where it is, so that
+// nothing is lost and nothing overtakes.
+func (s *session) count(id keys.MessageID, ahead *int, n, atOnce int, take func(int) int64) bool {
+	more := max(n-*ahead, atOnce)
+	for {
+		pause := take(more)
+		if pause == 0 {
+			*ahead += more
+			return true
+		}
+		pause = max(pause, leastPause)
+		s.b.metrics.slowed.Inc()
+		s.send(&wire.Error{Code: wire.CodeRate, Message: wire.CodeRate.Info().Sentence, IDs: []keys.MessageID{id}, RetryAfter: pause})
+		if !s.wait(time.Duration(pause) * time.Millisecond) {
+			return false
+		}
+	}
+}
+
+// wait reads nothing for a time; it says false when the session ended.
+func (s *session) wait(d time.Duration) bool {
+	defer s.unread()()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return !s.out.closing()
+	case <-s.gone:
+	case <-s.b.ending.Done():
+	}
+	return false
 }
 
 // cost is what a request costs of requestRate, by the signatures, bytes and
@@ -208,6 +276,9 @@ func cost(frame wire.Frame) int {
 func (s *session) handle(frame wire.Frame, payload []byte) bool {
 	switch f := frame.(type) {
 	case *wire.Send:
+		if !s.turn(f) {
+			return false
+		}
 		s.m.send(s, f, payload)
 		return true
 	case *wire.Receipt:

@@ -107,6 +107,7 @@ type Outbox struct {
 	at        int   // rows before this index were sent on this connection
 	expires   int64 // no row expires before
 	retryAt   int64 // when the outbox is read again, which failed; 0: it did not
+	paused    int64 // until when nothing is sent on this connection; 0: it is
 }
 
 // outboxItem is a row and what is going on with it.
@@ -117,8 +118,9 @@ type outboxItem struct {
 }
 
 const (
-	outboxRows  = 2 * wire.InFlight // rows in memory
-	outboxBytes = wire.WindowBytes  // of their payloads; one row always
+	outboxRows   = 2 * wire.InFlight // rows in memory
+	outboxBytes  = wire.WindowBytes  // of their payloads; one row always
+	longestPause = 60_000            // ms for which a broker can ask to be sent nothing
 )
 
 // NewOutbox starts a session's outbox at a time, with what state.db holds for
@@ -145,6 +147,9 @@ func (o *Outbox) event(now int64) {
 	if o.retryAt > now+retryAfter {
 		o.retryAt = now
 	}
+	if o.paused > now+longestPause {
+		o.paused = now
+	}
 }
 
 // Next tells when Tick has to be called at the latest, Unix ms; 0: never.
@@ -152,6 +157,9 @@ func (o *Outbox) Next() int64 {
 	next := o.expires
 	if o.retryAt > 0 {
 		next = min(next, o.retryAt)
+	}
+	if o.paused > 0 {
+		next = min(next, o.paused)
 	}
 	if next == noTime {
 		return 0
@@ -166,8 +174,22 @@ func (o *Outbox) Tick(now int64) {
 		o.retryAt = 0
 		o.load()
 	}
+	if o.paused > 0 && o.now >= o.paused {
+		o.paused = 0
+	}
 	o.expire()
+	o.pump()
 }
+
+// Pause says that the broker takes no more on this connection for so many
+// milliseconds. What is in flight waits there, and what is behind it here [CM-8.40].
+func (o *Outbox) Pause(now, pause int64) {
+	o.event(now)
+	o.paused = now + min(max(pause, 1), longestPause)
+}
+
+// Paused tells until when nothing is sent on this connection, Unix ms; 0: it is.
+func (o *Outbox) Paused() int64 { return o.paused }
 
 // expire drops what is past its expiry, but not what is in flight: its ack
 // says what became of it.
@@ -255,7 +277,7 @@ func (o *Outbox) Disconnected() {
 
 // reset makes all rows rows that have to be sent.
 func (o *Outbox) reset() {
-	o.inFlight, o.at = 0, 0
+	o.inFlight, o.at, o.paused = 0, 0, 0
 	for _, it := range o.rows {
 		it.sent = false
 		o.expires = min(o.expires, it.row.Expires)
@@ -340,7 +362,7 @@ func (o *Outbox) LoadFailed(now int64) {
 // pump sends what may be sent now. What is being loaded goes before what comes
 // behind it.
 func (o *Outbox) pump() {
-	for o.connected && o.at < len(o.rows) {
+	for o.connected && o.paused == 0 && o.at < len(o.rows) {
 		it := o.rows[o.at]
 		if (o.loading || o.retryAt > 0) && it.row.Place > o.loaded {
 			return

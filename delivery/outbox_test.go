@@ -245,3 +245,41 @@ func TestOrphans(t *testing.T) {
 		t.Fatalf("orphans: %v", got)
 	}
 }
+
+func TestOutboxPauses(t *testing.T) {
+	b := newBox(t, outRow(1, 2))
+	b.o.Connected(b.now, 0)
+	b.want("before", "send m1")
+	b.o.Pause(b.now, 500)
+	b.o.Add(b.now, outRow(2, 2))
+	b.ack(wire.StateQueued, 2, 1)
+	b.want("what is in flight is acknowledged, what is new waits", "m1 at p2 queued; done m1")
+	if b.o.Next() != 1500 || b.o.Paused() != 1500 {
+		t.Fatalf("due at %d, paused until %d", b.o.Next(), b.o.Paused())
+	}
+	b.now = 1499
+	b.o.Tick(b.now)
+	b.want("not yet", "")
+	b.now = 1500
+	b.o.Tick(b.now)
+	b.want("now", "send m2")
+	if b.o.Paused() != 0 {
+		t.Fatal("still paused")
+	}
+
+	// A new connection asks anew.
+	b.o.Pause(b.now, 500)
+	b.o.Disconnected()
+	b.o.Connected(b.now, 0)
+	b.want("a new connection", "send m2")
+
+	// Nobody is kept for ever: not by a broker, nor by a clock that goes back.
+	b.o.Pause(b.now, 1<<50)
+	if b.o.Paused() != b.now+longestPause {
+		t.Fatalf("paused until %d", b.o.Paused())
+	}
+	b.now = 100
+	b.o.Add(b.now, outRow(3, 2))
+	b.o.Tick(b.now)
+	b.want("the clock went back", "send m3")
+}

@@ -77,6 +77,14 @@ func (p *Peer) complaint(f *wire.Error) {
 	if len(f.IDs) == 0 {
 		return
 	}
+	if f.Code == wire.CodeRate {
+		p.mu.Lock()
+		p.outbox.Pause(now(), f.RetryAfter)
+		p.changedLocked()
+		p.mu.Unlock()
+		p.desk.kick()
+		return
+	}
 	if f.Code.Info().Retry != wire.RetryNever {
 		// The rows stay in the outbox; they are sent again after a reconnect.
 		p.mu.Lock()

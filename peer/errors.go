@@ -64,11 +64,13 @@ type AmbiguousError struct {
 }
 
 // NotReachableError: the broker does not answer. Kept says that a message
-// waits in the outbox and goes out when it is back.
+// waits in the outbox and goes out when it is back. Busy says that the broker is
+// there, and takes no more of this peer's messages, or of its address, at the moment.
 type NotReachableError struct {
 	Host   string // "mesh.example.org"
 	Reason string // "connection refused"
 	Kept   bool
+	Busy   bool
 	Err    error
 }
 

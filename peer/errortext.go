@@ -37,6 +37,9 @@ func (e *AmbiguousError) Class() Class { return ClassRefused }
 
 // Error is the sentence.
 func (e *NotReachableError) Error() string {
+	if e.Kept && e.Busy {
+		return fmt.Sprintf("not sent yet: %s takes no more messages from here at the moment (%s). Kept; goes out by itself.", e.Host, e.Reason)
+	}
 	if e.Kept {
 		return fmt.Sprintf("not sent yet: %s does not answer (%s). Kept; goes out when it is back.", e.Host, e.Reason)
 	}

@@ -219,6 +219,14 @@ func (p *Peer) acked(f *wire.Ack) {
 	p.runOutboxLocked(profile.WordBroker)
 }
 
+// pausedUntil is until when the broker takes no more messages of this session; 0: it
+// does.
+func (p *Peer) pausedUntil() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.outbox.Paused()
+}
+
 // refuseSends gives messages up that the broker will never take.
 func (p *Peer) refuseSends(ids []keys.MessageID, why wire.Why) {
 	p.desk.add(func() {

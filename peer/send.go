@@ -262,6 +262,9 @@ func (p *Peer) awaitStates(ctx context.Context, id keys.MessageID, o SendOptions
 	defer cancel()
 	if err := p.awaitSent(acked, id, isAcked, true); err != nil {
 		if ctx.Err() == nil && acked.Err() != nil {
+			if p.pausedUntil() > 0 {
+				return &NotReachableError{Host: p.host(), Reason: wire.CodeRate.Info().Sentence, Busy: true, Err: err}
+			}
 			return &NotReachableError{Host: p.host(), Reason: "it does not acknowledge", Err: err}
 		}
 		return err

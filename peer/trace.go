@@ -107,6 +107,9 @@ func (p *Peer) recipientOf(s *profile.SentTo) Recipient {
 	} else {
 		r.User = userIn(r.Address)
 	}
+	if r.State == Pending {
+		r.RetryAt = timeOf(p.pausedUntil())
+	}
 	if r.Label != "" {
 		r.Address += "/" + r.Label
 	}

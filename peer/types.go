@@ -149,6 +149,9 @@ type Recipient struct {
 	// Away: when the recipient was last connected; zero: it is connected, or
 	// nothing is known (the broker's word).
 	Away time.Time
+	// RetryAt: the broker takes no more messages of this peer, or of its address,
+	// until then; what is Pending goes out by itself afterwards. Zero: it does.
+	RetryAt time.Time
 	// Steps are all states so far, oldest first.
 	Steps []Step
 }

@@ -24,6 +24,7 @@ type brokerOptions struct {
 	certFile, certKeyFile string
 	verbose, events       bool
 	unix, goOn            bool
+	peerRate, addressRate int
 	idle                  time.Duration
 }
 
@@ -60,7 +61,7 @@ profile's folder. Sessions start that one by themselves where they find none, wi
 				}
 				return a.broker(cmd.Context(), o)
 			}
-			for _, name := range []string{"data", "listen", "url", "behind-proxy", "create", "cert", "cert-key", "events", "go-on", "metrics-from", "config"} {
+			for _, name := range []string{"data", "listen", "url", "behind-proxy", "create", "cert", "cert-key", "events", "go-on", "metrics-from", "peer-rate", "address-rate", "config"} {
 				if cmd.Flags().Changed(name) {
 					return usagef("--unix and --%s exclude each other: it serves this machine's socket, with the profile's own data", name)
 				}
@@ -81,6 +82,8 @@ profile's folder. Sessions start that one by themselves where they find none, wi
 	c.Flags().StringArrayVar(&o.urls, "url", nil, "a URL by which others reach it; can be given again")
 	c.Flags().StringArrayVar(&o.behindProxy, "behind-proxy", nil, "network of a proxy that serves TLS before it, 10.0.0.0/8; can be given again")
 	c.Flags().StringArrayVar(&o.metricsFrom, "metrics-from", nil, "network that may read /metrics, besides this machine; can be given again")
+	c.Flags().IntVar(&o.peerRate, "peer-rate", 0, "messages a second that are taken of one peer; default: 25000")
+	c.Flags().IntVar(&o.addressRate, "address-rate", 0, "messages a second that are taken of one address beyond this machine; default: 50000")
 	c.Flags().StringVar(&o.create, "create", "token", "who may create meshes over the network: token, or open for everybody")
 	c.Flags().StringVar(&o.certFile, "cert", "", "PEM file with the TLS certificate's chain")
 	c.Flags().StringVar(&o.certKeyFile, "cert-key", "", "PEM file with the certificate's key")
@@ -120,6 +123,10 @@ func (o brokerOptions) check() (broker.Options, error) {
 	if o.certFile != "" && len(out.BehindProxy) > 0 {
 		return out, usagef("--cert and --behind-proxy exclude each other: either this broker serves TLS, or the proxy does")
 	}
+	if o.peerRate < 0 || o.addressRate < 0 {
+		return out, usagef("--peer-rate and --address-rate: a rate is a number of messages a second")
+	}
+	out.Limits.Messages, out.Limits.MessagesAddr = o.peerRate, o.addressRate
 	out.GoOn = o.goOn
 	out.Dir, out.URLs, out.CertFile, out.KeyFile, out.Version = o.data, o.urls, o.certFile, o.certKeyFile, versionText()
 	out.Listen = []broker.Listen{{Addr: o.listen, Plain: len(out.BehindProxy) > 0, TLS: o.certFile != ""}}

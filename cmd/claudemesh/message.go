@@ -71,7 +71,10 @@ func traceLine(r peer.Recipient, several bool, now time.Time) string {
 		}
 		steps = append(steps, text)
 	}
-	if len(steps) == 0 || r.State == peer.Pending {
+	switch {
+	case !r.RetryAt.IsZero():
+		steps = append(steps, "waits here to be sent: the broker takes no more from you until "+clockSecond(unixMilli(r.RetryAt), now))
+	case len(steps) == 0 || r.State == peer.Pending:
 		steps = append(steps, "waits here to be sent")
 	}
 	line := strings.Join(steps, " · ")

@@ -227,5 +227,8 @@ func sentLine(to []peer.Recipient, o peer.SendOptions, now time.Time) (line stri
 	case peer.Expired:
 		return "expired before " + who + " could take it", false
 	}
+	if !to[0].RetryAt.IsZero() {
+		return fmt.Sprintf("kept here for %s: the broker takes no more from you until %s", who, clockSecond(unixMilli(to[0].RetryAt), now)), true
+	}
 	return "kept here for " + who + ", nobody else has it yet", true
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,7 +26,9 @@ func settings(cmd *cobra.Command, file string, env func(string) (string, bool)) 
 		if err != nil {
 			return fmt.Errorf("--config: %w", err)
 		}
-		if err := json.Unmarshal(data, &fromFile); err != nil {
+		decoder := json.NewDecoder(bytes.NewReader(data))
+		decoder.UseNumber() // a flag reads it as it stands there
+		if err := decoder.Decode(&fromFile); err != nil {
 			return usagef("--config: %s holds no JSON object: %v", home(file), err)
 		}
 	}

@@ -194,3 +194,17 @@ func TestLocalNetworkLinks(t *testing.T) {
 		}
 	}
 }
+
+// Who is read more slowly is told until when, by send and by message.
+func TestPausedSenderIsTold(t *testing.T) {
+	now := time.Date(2026, 11, 24, 14, 2, 11, 0, time.UTC)
+	bob := peer.Recipient{Address: "bob@desk", State: peer.Pending, RetryAt: now.Add(4 * time.Second)}
+	line, withID := sentLine([]peer.Recipient{bob}, peer.SendOptions{}, now)
+	if want := "kept here for bob@desk: the broker takes no more from you until 14:02:15"; line != want || !withID {
+		t.Errorf("send says %q, want %q", line, want)
+	}
+	bob.Steps = []peer.Step{{State: peer.Pending, Time: now, Word: peer.OwnWord}}
+	if got, want := traceLine(bob, false, now), "written 14:02:11 · waits here to be sent: the broker takes no more from you until 14:02:15"; got != want {
+		t.Errorf("message says %q, want %q", got, want)
+	}
+}
