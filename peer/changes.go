@@ -133,7 +133,7 @@ func (p *Peer) reviewInbox() {
 	// Opening and comparing take locks that no transaction may wait for.
 	for _, r := range again {
 		r.message, r.err = p.openParcel(&parcel{from: r.row.From, id: r.row.ID, box: r.row.Box, sealed: r.row.Sealed})
-		if r.err == nil && !r.quarantine {
+		if r.err == nil {
 			if r.fit = p.fitOf(r.row.From, r.message.At); r.fit == ahead || r.fit == other {
 				p.unsureOf(r.row.From, r.message.At, r.fit)
 			}
@@ -178,6 +178,8 @@ func (p *Peer) settleReopened(tx *profile.Tx, r *reopened) error {
 	}
 	view := p.members()
 	switch {
+	case r.quarantine && r.fit != stranger:
+		return nil // another process of the profile took it, and knows more than this one yet
 	case r.quarantine:
 		row.State = delivery.InboxHeld
 		return tx.SetInbox(row)

@@ -300,3 +300,30 @@ func TestDrain(t *testing.T) {
 		}
 	})
 }
+
+// TestProcessThatKnowsLess: a message that one process of the profile took is not put
+// away by another that does not know its sender yet.
+func TestProcessThatKnowsLess(t *testing.T) {
+	run(t, func(t *testing.T, m *meshtest.Mesh) {
+		alice := m.Create("alice", "laptop").Live("a")
+		defer m.Close(alice)
+		machine := m.Join("bob", "desk")
+		m.Close(machine.Live("first"))
+		old := machine.Open(peer.Options{Label: "old", Receives: peer.Live, Offline: true})
+		defer m.Close(old)
+		carol := m.Join("carol", "mac").Live("c")
+		defer m.Close(carol)
+		young := machine.Live("young")
+		defer m.Close(young)
+		send(t, carol, "bob", "I am new here", peer.SendOptions{Priority: peer.Low})
+		synctest.Wait()
+		in, err := old.Take(t.Context(), peer.TakeOptions{Asked: true, Elsewhere: true})
+		if err != nil || len(in.Messages) != 0 {
+			t.Errorf("shown by a process that does not know carol: %+v, %v", in, err)
+		}
+		in, err = young.Take(t.Context(), peer.TakeOptions{Asked: true, Elsewhere: true})
+		if err != nil || !slices.Equal(bodies(in), []string{"I am new here"}) || in.Held != 0 {
+			t.Errorf("left for the one that does: %+v, %v", in, err)
+		}
+	})
+}

@@ -76,7 +76,10 @@ func (p *Peer) takeRow(tx *profile.Tx, s delivery.Showing) (*showing, error) {
 	if p.asks.of(&one.message) != nil {
 		return nil, nil // whoever asked gets it
 	}
-	if !isMember(p.members(), row.From) {
+	if view := p.members(); !isMember(view, row.From) {
+		if one.message.At.N > view.At().N {
+			return nil, nil // another process of the profile took it, and knows more than this one yet
+		}
 		row.State = delivery.InboxHeld // quarantined: it was revoked since
 		return nil, tx.SetInbox(row)
 	}
