@@ -86,10 +86,31 @@ var escapeExtra = func() (extra [256]uint8) {
 // textBound is at least the size of a text with its escapes.
 func textBound(text string) int {
 	size := len(text)
-	for i := range len(text) {
+	for i := asIs(text); i < len(text); i += 1 + asIs(text[i+1:]) {
 		size += int(escapeExtra[text[i]])
 	}
 	return size
+}
+
+// asIs is how many bytes at the start of a text need no escape in JSON, by escapeExtra.
+// It looks at eight at a time: texts are long, and escapes in them few.
+func asIs[T string | []byte](text T) int {
+	const each, top = 0x0101010101010101, 0x8080808080808080
+	i := 0
+	for ; i+8 <= len(text); i += 8 {
+		w := uint64(text[i]) | uint64(text[i+1])<<8 | uint64(text[i+2])<<16 | uint64(text[i+3])<<24 |
+			uint64(text[i+4])<<32 | uint64(text[i+5])<<40 | uint64(text[i+6])<<48 | uint64(text[i+7])<<56
+		// The top bit of (w-each*n)&^w is set in some byte exactly if one of w is
+		// below n, for n up to 128; that of an exclusive or with c is 0 where w has c.
+		quote, backslash, separator := w^each*'"', w^each*'\\', w^each*0xe2
+		if ((w-each*' ')&^w|(quote-each)&^quote|(backslash-each)&^backslash|(separator-each)&^separator)&top != 0 {
+			break
+		}
+	}
+	for i < len(text) && escapeExtra[text[i]] == 0 {
+		i++
+	}
+	return i
 }
 
 // appendTo checks the message and appends its JSON, the same that [signed.Encode]
@@ -214,11 +235,8 @@ func appendText(dst []byte, text string) []byte {
 	const hex = "0123456789abcdef"
 	dst = append(dst, '"')
 	start := 0
-	for i := 0; i < len(text); i++ {
+	for i := asIs(text); i < len(text); i += 1 + asIs(text[i+1:]) {
 		c := text[i]
-		if escapeExtra[c] == 0 {
-			continue
-		}
 		if c == 0xe2 {
 			r, size := utf8.DecodeRuneInString(text[i:])
 			if r == '\u2028' || r == '\u2029' {

@@ -134,3 +134,21 @@ func TestFastPathIsTaken(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatNeedsAnEscapeIsFoundWhereverItStands(t *testing.T) {
+	for c := range 256 {
+		escaped := c < ' ' || c == '"' || c == '\\' || c == 0xe2
+		for at := range 20 {
+			// Around it stand the neighbours of what needs an escape.
+			text := []byte("\x7f\x80 !#[]\xe1\xe3\xff\x7f\x80 !#[]\xe1\xe3\xff")
+			text[at] = byte(c)
+			want := len(text)
+			if escaped {
+				want = at
+			}
+			if got := seal.AsIs(string(text)); got != want {
+				t.Fatalf("%q: %d, not %d", text, got, want)
+			}
+		}
+	}
+}

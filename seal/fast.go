@@ -2,6 +2,7 @@ package seal
 
 import (
 	"bytes"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/claudemesh/claudemesh-go/keys"
@@ -91,19 +92,26 @@ func (r *reader) want(literal string) {
 // whole is known to be UTF-8.
 func (r *reader) raw() []byte {
 	r.want(`"`)
-	for i, c := range r.rest {
-		switch {
-		case c == '"':
-			text := r.rest[:i]
-			r.rest = r.rest[i+1:]
-			return text
-		case c == '\\' || c < ' ':
-			r.ok = false
-			return nil
-		}
+	end := r.stop(0)
+	if end == len(r.rest) || r.rest[end] != '"' {
+		r.ok = false
+		return nil
 	}
-	r.ok = false
-	return nil
+	text := r.rest[:end]
+	r.rest = r.rest[end+1:]
+	return text
+}
+
+// stop is where the next quote, backslash or control character stands in the rest,
+// from an index on; its length where there is none.
+func (r *reader) stop(from int) int {
+	for {
+		from += asIs(r.rest[from:])
+		if from == len(r.rest) || r.rest[from] != 0xe2 { // U+2028 is written by an escape, but read without one
+			return from
+		}
+		from++
+	}
 }
 
 // binary takes what reading a value of fixed size came to. The value's own method is
@@ -116,44 +124,38 @@ func (r *reader) binary(err error) {
 
 // text reads a string, with the escapes of two characters.
 func (r *reader) text() string {
-	if len(r.rest) == 0 || r.rest[0] != '"' {
+	r.want(`"`)
+	end := r.stop(0)
+	escapes := 0
+	for ; end+1 < len(r.rest) && r.rest[end] == '\\'; end = r.stop(end + 2) {
+		escapes++
+	}
+	if end >= len(r.rest) || r.rest[end] != '"' {
 		r.ok = false
 		return ""
 	}
-	end := bytes.IndexByte(r.rest[1:], '"')
-	if end < 0 {
-		r.ok = false
-		return ""
+	text := r.rest[:end]
+	r.rest = r.rest[end+1:]
+	if escapes == 0 {
+		return string(text)
 	}
-	if bytes.IndexByte(r.rest[1:1+end], '\\') < 0 {
-		return string(r.raw())
-	}
-	return r.escaped()
+	return r.unescape(text, end-escapes)
 }
 
-// escaped reads a string with escapes.
-func (r *reader) escaped() string {
-	text := make([]byte, 0, len(r.rest))
-	for i := 1; i < len(r.rest); i++ {
-		c := r.rest[i]
-		switch {
-		case c == '"':
-			r.rest = r.rest[i+1:]
-			return string(text)
-		case c < ' ':
-			r.ok = false
-			return ""
-		case c != '\\':
-			text = append(text, c)
-			continue
+// unescape gives a text of so many bytes without its escapes.
+func (r *reader) unescape(text []byte, size int) string {
+	var out strings.Builder
+	out.Grow(size)
+	for {
+		next := bytes.IndexByte(text, '\\')
+		if next < 0 {
+			out.Write(text)
+			return out.String()
 		}
-		i++
-		if i == len(r.rest) {
-			break
-		}
-		switch r.rest[i] {
+		out.Write(text[:next])
+		c := text[next+1] // there is one: text saw to it
+		switch c {
 		case '"', '\\', '/':
-			c = r.rest[i]
 		case 'b':
 			c = '\b'
 		case 'f':
@@ -168,10 +170,9 @@ func (r *reader) escaped() string {
 			r.ok = false
 			return ""
 		}
-		text = append(text, c)
+		out.WriteByte(c)
+		text = text[next+2:]
 	}
-	r.ok = false
-	return ""
 }
 
 // number reads a number from 0 to 2^53-1.

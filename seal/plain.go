@@ -50,7 +50,7 @@ func finishPlain(buffer, sig []byte) []byte {
 
 // scratch is room for the plaintext of a message as most are, on the stack of who seals
 // or opens it.
-type scratch [2 << 10]byte
+type scratch [6 << 10]byte
 
 // encodePlain gives the plaintext of a message, with one byte before it for the use
 // of a box; in room where that suffices. signer nil means unsigned.
