@@ -154,9 +154,6 @@ func (j *judge) letIn(r *record) *Ban {
 
 // outvoted looks for a needed yes that only banned keys gave.
 func (j *judge) outvoted(p *peerRecord) *Ban {
-	if p.waiting {
-		return nil
-	}
 	for _, kind := range []func(yes) bool{
 		func(y yes) bool { return y.user },
 		func(y yes) bool { return y.admin },
@@ -181,19 +178,26 @@ func (j *judge) outvoted(p *peerRecord) *Ban {
 }
 
 // covers tells whether a ban covers what a key did at a place: because it was banned
-// by then, or because it did so with a rank that a banned key had given it.
+// by then, or because it did so with a rank that a banned key had given it. What it
+// was given later says nothing about that.
 func (j *judge) covers(s source) *Ban {
 	if v := j.verdict(s.by); v.ban != nil && s.n >= v.since {
 		return v.ban
 	}
 	r := j.s.record(s.by)
-	if r == nil || r.role != rolePeer || r.peer.rank < chain.RankAdmin || r.peer.ranked.n == 0 || r.peer.ranked.n > s.n {
+	if r.role != rolePeer || s.by == j.self {
 		return nil
 	}
-	if s.by == j.self {
-		return nil
+	for _, given := range slices.Backward(r.peer.ranks) {
+		if given.n > s.n {
+			continue
+		}
+		if given.rank < chain.RankAdmin {
+			return nil
+		}
+		return j.covers(given.source)
 	}
-	return j.covers(r.peer.ranked)
+	return nil
 }
 
 // onBranch gives bans as they are for a branch that leaves the holder's chain at a

@@ -159,6 +159,77 @@ func TestRuleABanCoversWhatIsLetInAfterwards(t *testing.T) {
 		x.goOn(`bob@desk admit bob@phone`)
 		x.takes(map[string]bool{"bob@desk": false, "bob@phone": false})
 	})
+	t.Run("by the needed yes that it gave, whoever gave the other", func(t *testing.T) {
+		x := ban(t, "carol@mac", team+`
+			owner        invite careful approve
+			careful      join bob@phone
+		`)
+		x.meet("owner", "alice@laptop")
+		x.goOn(`
+			alice@laptop admit bob@phone
+			bob@desk     admit bob@phone
+		`)
+		x.takes(map[string]bool{"bob@phone": false})
+	})
+	t.Run("not by a yes where another gave the same", func(t *testing.T) {
+		x := ban(t, "carol@mac", team+`
+			owner        invite careful approve
+			owner        invite i3 rank=admin
+			i3           join greg@one
+			careful      join bob@phone
+		`)
+		x.meet("owner", "alice@laptop")
+		x.goOn(`
+			greg@one     admit bob@phone
+			alice@laptop admit bob@phone
+			bob@desk     admit bob@phone
+		`)
+		x.takes(map[string]bool{"bob@phone": true})
+	})
+	t.Run("not by a yes that was not needed in the end", func(t *testing.T) {
+		x := ban(t, "carol@mac", team+`
+			owner        invite careful approve
+			careful      join bob@phone
+		`)
+		x.meet("owner", "bob@desk")
+		x.goOn(`
+			bob@desk     admit bob@phone
+			alice@laptop revoke bob@desk
+			alice@laptop admit bob@phone
+		`)
+		x.takes(map[string]bool{"bob@phone": true})
+	})
+	t.Run("by a rank it gives, whatever rank follows", func(t *testing.T) {
+		x := ban(t, "carol@mac", team+`
+			owner        role owner2 owner
+			owner        role bob@desk admin
+			bob@desk     invite before
+			before       join dave@one
+		`)
+		x.meet("recovery", "owner2")
+		x.goOn(`
+			owner2       role bob@desk admin
+			bob@desk     invite with
+			with         join erin@one
+			owner2       role bob@desk member
+			bob@desk     invite own user=bob
+			own          join bob@two
+		`)
+		takes := map[string]bool{"dave@one": true, "erin@one": false, "bob@desk": true, "bob@two": true}
+		x.takes(takes)
+		x.goOn(`owner        role bob@desk admin`)
+		x.takes(takes)
+	})
+	t.Run("not by a rank it gave oneself", func(t *testing.T) {
+		x := ban(t, "bob@desk", team+`owner role owner2 owner`)
+		x.meet("recovery", "owner2")
+		x.goOn(`
+			owner2       role bob@desk admin
+			bob@desk     invite mine
+			mine         join erin@one
+		`)
+		x.takes(map[string]bool{"bob@desk": true, "erin@one": true})
+	})
 	t.Run("by owners it names and ranks it gives", func(t *testing.T) {
 		x := ban(t, "carol@mac", team+`owner role owner2 owner
 			owner role owner3 owner`)
@@ -220,6 +291,27 @@ func TestRuleEveryRevokeOfAKeyIsKept(t *testing.T) {
 	}
 }
 
+// Of several bans about a key the earliest place covers.
+func TestRuleTheEarliestBanCovers(t *testing.T) {
+	x := ban(t, "carol@mac", team+`
+		alice@laptop invite late
+		late         join dave@one
+	`)
+	now := x.r.State().Next()
+	x.meet("owner", "alice@laptop")
+	x.takes(map[string]bool{"dave@one": true})
+	again := force(t, x.b.r, x.s.now+1, revoke("alice@laptop"), "recovery")
+	if _, err := x.r.Ban(again.Object, now-1, x.s.now); err != nil {
+		t.Fatal(err)
+	}
+	x.takes(map[string]bool{"dave@one": false, "bob@desk": true})
+	last := force(t, x.b.r, x.s.now+2, revoke("alice@laptop"), "owner")
+	if _, err := x.r.Ban(last.Object, now, x.s.now); err != nil {
+		t.Fatal(err)
+	}
+	x.takes(map[string]bool{"dave@one": false, "bob@desk": true})
+}
+
 func TestWhatIsNoBan(t *testing.T) {
 	x := ban(t, "carol@mac", team)
 	inChain := sign(t, x.b.r, x.s.now, revoke("bob@desk"), "alice@laptop")
@@ -234,6 +326,15 @@ func TestWhatIsNoBan(t *testing.T) {
 	other := force(t, x.b.r, x.s.now, invite("x", x.s.now), "alice@laptop")
 	if _, err := x.r.Ban(other.Object, 0, 0); !errors.Is(err, chain.ErrBroken) {
 		t.Errorf("an invite: %v", err)
+	}
+	foreign := x.b.r.State().Draft(x.s.now, public("owner"), revoke("alice@laptop"))
+	foreign.Mesh[0]++
+	elsewhere, err := chain.Make(foreign, secret("owner"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := x.r.Ban(elsewhere.Object, 0, 0); !errors.Is(err, chain.ErrBroken) {
+		t.Errorf("a revocation of another mesh: %v", err)
 	}
 	broken := force(t, x.b.r, x.s.now, revoke("alice@laptop"), "owner")
 	broken.Sig[3]++

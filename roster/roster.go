@@ -227,10 +227,7 @@ func (r *Roster) Append(p chain.Page, now int64) (Change, error) {
 // confirm takes a head that brings no entries.
 func (r *Roster) confirm(b chain.Branch, now int64) (Change, error) {
 	head := b.Head.Head
-	there, ok := r.chain.Entry(head.N)
-	if !ok {
-		return Change{}, fmt.Errorf("%w: place %d", chain.ErrShort, head.N)
-	}
+	there, _ := r.chain.Entry(head.N) // which is there, else it could not be read
 	if there.Hash != head.Hash {
 		if head.N == 0 {
 			return Change{}, fmt.Errorf("roster: %w: a head over another genesis", chain.ErrBroken)
@@ -290,7 +287,7 @@ func (h healing) beats(other healing) bool {
 	if h.rank != other.rank {
 		return h.rank > other.rank
 	}
-	return h.rank != chain.RankNone && slices.Compare(h.hash[:], other.hash[:]) < 0
+	return slices.Compare(h.hash[:], other.hash[:]) < 0
 }
 
 // healing finds the best heal among entries that stand from place from on. A heal
@@ -300,9 +297,6 @@ func (h healing) beats(other healing) bool {
 // new one. [CM-5.44]
 func (r *Roster) healing(entries []chain.Signed, states []State, voids []error, other State, from uint64, bans []Ban) healing {
 	var best healing
-	if len(entries) == 0 {
-		return best
-	}
 	end := states[len(entries)-1]
 	leaves := other.Next() > from
 	judge := View{State: end, self: r.self, bans: bans}.judge()
@@ -337,7 +331,7 @@ func stands(key keys.Public, own, other State, from uint64) bool {
 			return false
 		}
 		record := own.record(key)
-		if record.n < from || record.role != roleOwner || record.n == 0 {
+		if record.n < from { // also the recovery key, which entered with the genesis
 			return true
 		}
 		key = record.by

@@ -100,9 +100,6 @@ func (s State) bring(d *data, e chain.Signed, r *record) error {
 }
 
 func (s State) countGenesis(d *data, e chain.Signed, body chain.Genesis) error {
-	if s.data().next != 0 {
-		return refuse(ErrNotEntitled, "a mesh begins once")
-	}
 	d.mesh, d.name, d.urls = chain.MeshIDOf(e), body.Name, body.URLs
 	d.broker, d.recovery, d.owners = body.Broker, body.Recovery, []keys.Public{e.Entry.By}
 	for _, r := range []*record{
@@ -139,7 +136,7 @@ func (s State) countRole(d *data, e chain.Signed, body chain.Role) error {
 		return refuse(ErrNotEntitled, "a rank is given from above")
 	}
 	r, p := *old, *old.peer
-	p.rank, p.ranked = body.Rank, source{e.Entry.By, e.Entry.N}
+	p.rank, p.ranks = body.Rank, append(slices.Clone(p.ranks), ranking{source{e.Entry.By, e.Entry.N}, body.Rank})
 	r.peer = &p
 	d.setRecord(&r)
 	return nil

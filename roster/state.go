@@ -80,7 +80,7 @@ type peerRecord struct {
 	user, device string
 	kind         chain.Kind
 	rank         chain.Rank
-	ranked       source // the role that gave the rank; zero: the invite did
+	ranks        []ranking // what gave it ranks since it joined, in order
 	waiting      bool
 	votes        []vote // admits, kept after they sufficed
 	needed       yes    // whose yes it took; zero: nobody's
@@ -90,6 +90,12 @@ type peerRecord struct {
 type vote struct {
 	source
 	can yes
+}
+
+// ranking is a role that counted, and the rank that it gave.
+type ranking struct {
+	source
+	rank chain.Rank
 }
 
 // source is an entry that gave somebody something.
