@@ -2,7 +2,10 @@ package seal_test
 
 import (
 	"crypto/rand"
+	"encoding"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"reflect"
 	"slices"
@@ -419,12 +422,14 @@ func TestExtras(t *testing.T) {
 		t.Errorf("a message as extras: %v", err)
 	}
 	for name, change := range map[string]func(*seal.Extras){
-		"no mesh":       func(e *seal.Extras) { e.Mesh = keys.MeshID{} },
-		"no peer":       func(e *seal.Extras) { e.From = keys.Public{} },
-		"no time":       func(e *seal.Extras) { e.Time = 0 },
-		"long name":     func(e *seal.Extras) { e.Name = strings.Repeat("x", seal.MaxName+1) },
-		"long summary":  func(e *seal.Extras) { e.Summary = strings.Repeat("x", seal.MaxSummary+1) },
-		"name no UTF-8": func(e *seal.Extras) { e.Name = "\xff" },
+		"no mesh":          func(e *seal.Extras) { e.Mesh = keys.MeshID{} },
+		"no peer":          func(e *seal.Extras) { e.From = keys.Public{} },
+		"no time":          func(e *seal.Extras) { e.Time = 0 },
+		"long name":        func(e *seal.Extras) { e.Name = strings.Repeat("x", seal.MaxName+1) },
+		"long summary":     func(e *seal.Extras) { e.Summary = strings.Repeat("x", seal.MaxSummary+1) },
+		"late":             func(e *seal.Extras) { e.Time = 1 << 53 },
+		"name no UTF-8":    func(e *seal.Extras) { e.Name = "\xff" },
+		"summary no UTF-8": func(e *seal.Extras) { e.Summary = "\xff" },
 	} {
 		e := in
 		change(&e)
@@ -432,6 +437,50 @@ func TestExtras(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// What members seal for members is held to the form when it is opened, too.
+func TestOpenExtrasChecksTheForm(t *testing.T) {
+	alice, bob := newPeer(t), newPeer(t)
+	there, back := newPair(t, alice, bob.Public()), newPair(t, bob, alice.Public())
+	good := fmt.Sprintf(`{"kind":"extras","mesh":"%s","from":"%s","time":1}`, wireText(t, keys.MeshID{1}), wireText(t, alice.Public()))
+	for name, c := range map[string]struct {
+		text string
+		sig  []byte
+		want error
+	}{
+		"as it should be": {good, nil, nil},
+		"signed":          {good, make([]byte, 64), seal.ErrMalformed},
+		"no JSON":         {good[1:], nil, seal.ErrMalformed},
+		"no time":         {strings.Replace(good, `"time":1`, `"time":0`, 1), nil, seal.ErrMalformed},
+		"another kind":    {strings.Replace(good, "extras", "extra", 1), nil, seal.ErrMalformed},
+		"no kind":         {strings.Replace(good, `"kind":"extras",`, "", 1), nil, seal.ErrMalformed},
+		"of another":      {strings.Replace(good, wireText(t, alice.Public()), wireText(t, bob.Public()), 1), nil, seal.ErrSender},
+	} {
+		plain := append(binary.BigEndian.AppendUint32(nil, uint32(len(c.text))), c.text...)
+		plain = append(append(plain, byte(len(c.sig)/64)), c.sig...)
+		plain = append(plain, make([]byte, seal.PaddedSize(len(plain))-len(plain))...)
+		content, err := seal.NewContent(rand.Reader, plain)
+		if err != nil {
+			t.Fatal(err)
+		}
+		box, err := content.Box(rand.Reader, there)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := seal.OpenExtras(back, box, content.Sealed, keys.MeshID{1}); !errors.Is(err, c.want) || c.want == nil && err != nil {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
+	}
+}
+
+func wireText(t *testing.T, v encoding.TextMarshaler) string {
+	t.Helper()
+	text, err := v.MarshalText()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // TestAllocations keeps the way of every message short.

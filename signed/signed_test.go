@@ -153,7 +153,8 @@ func TestHashes(t *testing.T) {
 	if err := signed.Decode(data, &out); err != nil || out != in {
 		t.Errorf("%v: %v", out, err)
 	}
-	for _, bad := range []string{h.String()[1:], h.String() + "A", h.Short().String(), ""} {
+	for _, bad := range []string{h.String()[1:], h.String() + "A", h.Short().String(), "",
+		h.String()[:42] + "\n", "\r" + h.String()[1:], "+" + h.String()[1:], h.String()[:42] + "-", h.String() + "\n"} {
 		if err := new(signed.Hash).UnmarshalText([]byte(bad)); !errors.Is(err, signed.ErrForm) {
 			t.Errorf("%q: %v", bad, err)
 		}

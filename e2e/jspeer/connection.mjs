@@ -55,7 +55,9 @@ export function readFrame(data, binary) { // CM-7.2 to CM-7.5
   if (!Object.hasOwn(frames, type)) return null
   need((type === 'deliver') === binary, 'a payload where none belongs, or none') // CM-7.4
   value.delete('type')
-  return { type, ...frames[type](value, true), payload }
+  const frame = { type, ...frames[type](value, true), payload }
+  need(frame.class !== 'receipt' || payload.length <= 4096, 'a receipt too large') // CM-7.47
+  return frame
 }
 
 export const welcomeFields = record({ hello: bytes(32), head: bytes(32) })

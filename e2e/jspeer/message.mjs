@@ -14,7 +14,7 @@ const audience = record({ // CM-4.14
   one: optional(boolean, false),
 })
 
-const receipt = record({ id: some(16), hash: bytes(32), state: word('seen', 'held', 'refused'), why: optional(code, '') })
+const receipt = record({ id: some(16), hash: some(32), state: word('seen', 'held', 'refused'), why: optional(code, '') })
 
 const entries = record({
   from: count,

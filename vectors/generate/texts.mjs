@@ -126,6 +126,20 @@ export function messageVectors() {
   change('a session', { audience: { keys: [b64(bob)], session: b64(random('to', 16)) } }, 'ok')
   change('257 recipients', { audience: { address: '*', count: 257 } }, 'ok')
 
+  // written writes it with something replaced in its text.
+  const written = (name, from, to, outcome = 'malformed') => put(name, text(JSON.stringify(message(alice, [bob])).replace(from, to)), outcome)
+  written('an id with an escape', '"id":"D', '"id":"\\u0044', 'ok')
+  written('a label with an escape', '"web-shop"', '"web\\u002dshop"', 'ok')
+  written('an id that is a number', /"id":"[^"]*"/, '"id":7')
+  written('a label that is a number', '"web-shop"', '7')
+  written('a label that does not end', /"web-shop".*/, '"web-shop')
+  written('a number that begins with zero', '"seq":1', '"seq":01')
+  written('no number', '"seq":1', '"seq":')
+  written('a number as text', '"seq":1', '"seq":"1"')
+  written('a sequence number of 2^53', '"seq":1', '"seq":9007199254740992')
+  written('a count beside a list', '"keys":', '"count":257,"keys":')
+  written('an audience with nothing', /"keys":\[[^\]]*\]/, '"keys":[]')
+
   put('data after it', concat(json(message(alice, [bob])), text(' {}')), 'malformed')
   put('not UTF-8', concat(json(message(alice, [bob])).slice(0, -2), [0xff], text('"}')), 'malformed')
   for (const [name, body] of [['a line break', 'a\nb'], ['a line break after an escape', 'a\\n\nb'], ['an unknown escape', 'a\\x'],
@@ -148,6 +162,10 @@ export function messageVectors() {
   change('expires 30 days later', { expires: TIME + 30 * 86400000 }, 'ok')
   change('expires more than 30 days later', { expires: TIME + 30 * 86400000 + 1 })
   change('negative time', { time: -1 })
+  change('time of zero', { time: 0, expires: 1 })
+  const last = Number.MAX_SAFE_INTEGER - 30 * 86400000
+  change('the last time', { time: last, expires: last + 1 }, 'ok')
+  change('a later time', { time: last + 1, expires: last + 2 })
   change('negative depth', { depth: -1 })
   change('depth of 65537', { depth: 65537 })
   change('key too short', { from: b64(alice.slice(1)) })
@@ -161,6 +179,15 @@ export function messageVectors() {
   change('audience of 256 without a list', { audience: { count: 256 } })
   change('audience of 1025', { audience: { count: 1025 } })
   change('a session among several', { audience: { keys: [b64(bob), b64(carol)], session: b64(random('to', 16)) } })
+  const listed = (n) => Array.from({ length: n }, (_, i) => b64(random(`recipient ${i}`, 32)))
+  change('audience that lists 256', { audience: { keys: listed(256) } }, 'ok')
+  change('audience that lists 257', { audience: { keys: listed(257) } })
+  change('address of 256 bytes', { audience: { address: 'x'.repeat(256), keys: [b64(bob)] } }, 'ok')
+  change('address of 257 bytes', { audience: { address: 'x'.repeat(257), keys: [b64(bob)] } })
+  for (const [name, c] of [['a delete', '\x7f'], ['a next line', '\x85'], ['a paragraph separator', '\u2029']]) {
+    change(`address with ${name}`, { audience: { address: `bob${c}alice`, keys: [b64(bob)] } })
+  }
+  change('address with a space that does not break', { audience: { address: 'bob\xa0alice', keys: [b64(bob)] } }, 'ok')
   change('address with a line separator', { audience: { address: 'bob\u2028alice', keys: [b64(bob)] } })
   change('address of two lines', { audience: { address: 'bob\nalice', keys: [b64(bob)] } })
   change('receipts in a message', { receipts: [receipt] })
@@ -168,14 +195,20 @@ export function messageVectors() {
   change('receipt with a body', { kind: 'receipt', seq: undefined, receipts: [receipt] })
   change('receipt with a sequence number', { kind: 'receipt', body: undefined, receipts: [receipt] })
   change('receipt of 17', { kind: 'receipt', ...bare, receipts: Array(17).fill(receipt) })
+  change('receipt of no message', { kind: 'receipt', ...bare, receipts: [{ ...receipt, id: b64(new Uint8Array(16)) }] })
+  change('receipt of no hash', { kind: 'receipt', ...bare, receipts: [{ ...receipt, hash: b64(new Uint8Array(32)) }] })
   change('receipt of unknown state', { kind: 'receipt', ...bare, receipts: [{ id, hash, state: 'read' }] })
   change('reason without refusal', { kind: 'receipt', ...bare, receipts: [{ ...receipt, why: 'muted' }] })
   change('reason that is no code', { kind: 'receipt', ...bare, receipts: [{ id, hash, state: 'refused', why: 'Go away!' }] })
+  change('reason of 33 characters', { kind: 'receipt', ...bare, receipts: [{ id, hash, state: 'refused', why: 'x'.repeat(33) }] })
   change('roster without content', { kind: 'roster', ...bare })
   change('roster that asks and brings', { kind: 'roster', ...bare, roster: { ask: true, from: 7, heads: [object] } })
   change('roster that does neither', { kind: 'roster', ...bare, roster: { from: 7 } })
   change('9 stations', { via: Array(9).fill('x') })
   change('a station without a name', { via: [''] })
+  change('a station of 128 bytes', { via: ['x'.repeat(128)] }, 'ok')
+  change('a station of 129 bytes', { via: ['x'.repeat(129)] })
+  change('a station of two lines', { via: ['slack\nbridge'] })
   return {
     about: 'Messages as they are before sealing, and whether their form is taken.',
     vectors,
