@@ -62,6 +62,7 @@ torture: npm cross-all ## the long forms: 100,000 schedules, 10,000 half-open ha
 	$(GO) test -count=1 -timeout 2h ./roster -run TestAdversary -schedules 100000
 	$(GO) test -count=1 ./broker -run TestHandshakeUnderAttack -half-open 10000
 	$(GO) test -count=1 -run TestBrokerKilledUnderLoad -timeout 2h ./e2e -kills 200
+	$(GO) test -count=1 -timeout 2h ./peer -run TestMangledFrames -manglings 500
 	$(MAKE) fuzz FUZZTIME=5m
 
 bench: ## sealed and acknowledged messages beside a bare relay, as ratios of one run

@@ -29,6 +29,16 @@ type Frame struct {
 // something else. up tells that it goes to the broker.
 type Lie func(up bool, f Frame) []Frame
 
+// Raw is a WebSocket message as it is, whether it is a frame or not.
+type Raw struct {
+	Message []byte
+	Binary  bool
+}
+
+// Mangler looks at a message on its way and says what goes on in its place. up tells
+// that it goes to the broker.
+type Mangler func(up bool, m Raw) []Raw
+
 // Liar is a broker that cheats: it stands between peers and the real broker, has the
 // real broker's key, and changes what passes.
 type Liar struct {
@@ -37,6 +47,7 @@ type Liar struct {
 
 	mu      sync.Mutex // guards the rest
 	lie     Lie
+	mangle  Mangler
 	down    map[*websocket.Conn]struct{} // connections to peers
 	last    []Frame                      // what the real broker sent, for replays
 	serving sync.WaitGroup
@@ -86,6 +97,20 @@ func (l *Liar) Tell(lie Lie) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lie = lie
+}
+
+// Mangle has messages mangled, and no lies told meanwhile. Nil ends that.
+func (l *Liar) Mangle(m Mangler) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.mangle = m
+}
+
+// mangler is what mangles now, nil if nothing does.
+func (l *Liar) mangler() Mangler {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.mangle
 }
 
 // Close hangs up on everybody and waits.
@@ -198,6 +223,14 @@ func (l *Liar) pass(ctx context.Context, upward bool, from, to *websocket.Conn) 
 			}
 			return
 		}
+		if mangle := l.mangler(); mangle != nil {
+			for _, m := range mangle(upward, Raw{message, kind == websocket.MessageBinary}) {
+				if writeRaw(ctx, to, m) != nil {
+					return
+				}
+			}
+			continue
+		}
 		frame, payload, err := wire.Decode(message, kind == websocket.MessageBinary)
 		if err != nil {
 			return
@@ -226,11 +259,15 @@ func write(ctx context.Context, c *websocket.Conn, f Frame) error {
 	if err != nil {
 		return err
 	}
+	return writeRaw(ctx, c, Raw{message, f.Payload != nil})
+}
+
+func writeRaw(ctx context.Context, c *websocket.Conn, m Raw) error {
 	kind := websocket.MessageText
-	if f.Payload != nil {
+	if m.Binary {
 		kind = websocket.MessageBinary
 	}
-	return c.Write(ctx, kind, message)
+	return c.Write(ctx, kind, m.Message)
 }
 
 // Welcome makes a welcome say another head, signed as if the broker had meant it.
