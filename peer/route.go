@@ -119,14 +119,12 @@ func (p *Peer) lookInbox(t int64) error {
 		for place := range answers {
 			delete(shown, place)
 		}
-		for i := range v.Rows {
-			if r := &v.Rows[i]; !isMember(p.members(), r.From) {
-				delete(shown, r.Place) // not shown here before this process knows who it is
-			}
-		}
 		others := map[keys.SessionID]bool{}
 		for i := range v.Rows {
 			row := &v.Rows[i]
+			if !isMember(p.members(), row.From) {
+				delete(shown, row.Place) // not shown here before this process knows who it is
+			}
 			if row.Place > routed && row.State == delivery.InboxWaiting {
 				if to, _ := delivery.Chosen(t, row, v.Sessions); to != p.session && !to.IsZero() {
 					others[to] = true
