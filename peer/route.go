@@ -147,8 +147,7 @@ func (p *Peer) lookInbox(t int64) error {
 	}
 	p.sayReceived()
 	if len(plan.Missing)+len(plan.Expired) > 0 {
-		err := p.home.state.Update(p.ctx, p.mesh, func(tx *profile.Tx) error { return settlePlan(tx, &plan) })
-		if err != nil {
+		if err := p.home.state.Update(p.ctx, p.mesh, func(tx *profile.Tx) error { return settlePlan(tx, &plan) }); err != nil {
 			return err
 		}
 	}
