@@ -47,7 +47,7 @@ func TestMessagesOfOnePeer(t *testing.T) {
 			t.Errorf("another connection of the peer: %+v", e)
 		}
 		c.wantAck(c.message(w.alice.Public(), "of another peer"), wire.StateQueued)
-		if d := time.Since(began); d > 5*time.Millisecond { // a commit is not waited for longer
+		if d := time.Since(began); d > wire.CommitWait*time.Millisecond { // its recipient says nothing
 			t.Errorf("another peer waited %v", d)
 		}
 
