@@ -50,3 +50,41 @@ func TestSeenSurvivesRestarts(t *testing.T) {
 		}
 	})
 }
+
+// TestLastWordForAnyDevice: what expired, or was refused, is so for all devices of a
+// user, of which each could have shown it.
+func TestLastWordForAnyDevice(t *testing.T) {
+	run(t, func(t *testing.T, m *meshtest.Mesh) {
+		alice := m.Create("alice", "laptop").Live("a")
+		defer m.Close(alice)
+		machines := []*meshtest.Machine{m.Join("bob", "desk"), m.Join("bob", "phone")}
+		bob := machines[0].Live("b")
+		asked, err := bob.Requests(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := bob.Admit(t.Context(), asked[0]); err != nil {
+			t.Fatal(err)
+		}
+		m.Close(bob)
+		synctest.Wait()
+		old := send(t, alice, "bob", "soon too late", peer.SendOptions{Expires: time.Minute, SeenWait: -1})
+		meshtest.Pass(2 * time.Minute)
+		if got := states(t, alice, old.Short); !slices.Equal(got, []peer.State{peer.Expired}) {
+			t.Errorf("after its time: %v", got)
+		}
+		for _, machine := range machines {
+			p := machine.Live("b")
+			defer m.Close(p)
+			if err := p.SetPolicy(t.Context(), "alice", peer.Refuse); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		sent := send(t, alice, "bob", "nobody wants this", peer.SendOptions{})
+		meshtest.Pass(5 * time.Second)
+		if got := states(t, alice, sent.Short); !slices.Equal(got, []peer.State{peer.Refused}) {
+			t.Errorf("refused by both: %v", got)
+		}
+	})
+}

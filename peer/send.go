@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -360,31 +361,21 @@ func allOf(s *profile.Sent, holds func(wire.State) bool) bool {
 }
 
 // furthest is the recipient of a message for any one device that has it, or of which
-// most is known.
+// most is known. That one refused it, or that its time ran out, is said of the last
+// that could have taken it, and so of all.
 func furthest(s *profile.Sent) *profile.SentTo {
-	rank := func(t *profile.SentTo) int {
-		switch t.State {
-		case wire.StateSeen:
-			return 5
-		case wire.StateHeld:
-			return 4
-		case wire.StateDelivered:
-			return 3
-		case wire.StateQueued:
-			return 2
-		case wire.StatePending, wire.StateUnknown:
-			return 1 // another device may still take what one refused
-		}
-		return 0
-	}
 	best := &s.To[0]
 	for i := range s.To {
-		if rank(&s.To[i]) > rank(best) {
+		if slices.Index(nearness, s.To[i].State) > slices.Index(nearness, best.State) {
 			best = &s.To[i]
 		}
 	}
 	return best
 }
+
+// nearness orders the states of a message for any one device.
+var nearness = []wire.State{wire.StatePending, wire.StateQueued, wire.StateExpired, wire.StateRefused,
+	wire.StateDelivered, wire.StateHeld, wire.StateSeen}
 
 // awaitSent waits until what is known of a message satisfies done. With online it
 // ends when the line does.
