@@ -10,7 +10,6 @@ import (
 
 	"github.com/claudemesh/claudemesh-go/chain"
 	"github.com/claudemesh/claudemesh-go/delivery"
-	"github.com/claudemesh/claudemesh-go/keys"
 	"github.com/claudemesh/claudemesh-go/roster"
 	"github.com/claudemesh/claudemesh-go/signed"
 	"github.com/claudemesh/claudemesh-go/wire"
@@ -179,9 +178,6 @@ func (b *Broker) judge(hello *wire.Hello, body wire.HelloBody, nonce wire.Nonce,
 	origin, err := normalOrigin(body.Origin)
 	if err != nil || !b.reachedAs(q, origin) {
 		return nil, 0, &refused{code: wire.CodeOrigin, close: wire.CloseOrigin}
-	}
-	if body.Session.IsZero() || len(body.Client) > wire.MaxText || (body.Label != "" && !keys.IsSlug(body.Label)) {
-		return nil, 0, &refused{code: wire.CodeMalformed, close: wire.CloseMalformed}
 	}
 	m, err := b.mesh(body.Mesh)
 	if err != nil {

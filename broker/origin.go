@@ -71,13 +71,7 @@ func joinOrigin(scheme, host, port string) string {
 // handshake that was relayed by another host names that host and dies here
 // [CM-7].
 func (b *Broker) knowsOrigin(via *listener, local net.Addr, origin string) bool {
-	if origin == "" {
-		return false
-	}
-	if b.origins[origin] {
-		return true
-	}
-	return via != nil && via.knowsOrigin(local, origin)
+	return b.origins[origin] || via != nil && via.knowsOrigin(local, origin)
 }
 
 // knowsHost says whether a request's Host header names this broker. A web page
@@ -102,7 +96,7 @@ func (l *listener) knowsOrigin(local net.Addr, origin string) bool {
 		return true
 	}
 	tcp, ok := local.(*net.TCPAddr)
-	if !ok || l.scheme == "unix" {
+	if !ok { // a unix socket's
 		return false
 	}
 	ip, ok := netip.AddrFromSlice(tcp.IP)
