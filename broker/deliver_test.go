@@ -18,149 +18,161 @@ import (
 )
 
 func TestMessageOnline(t *testing.T) {
-	w := newWorld(t)
-	bob := w.join("bob", "desk")
-	b := w.hello(bob, wire.ReceivesLive)
-	a := w.hello(w.alice, wire.ReceivesReplies)
-	id := a.message(bob.Public(), "hello bob")
-	d, text := b.receive()
-	if text != "hello bob" || d.ID != id || d.From != w.alice.Public() || d.Attempt != 1 || d.Sent == 0 {
-		t.Fatalf("%+v %q", d, text)
-	}
-	a.wantAck(id, wire.StateDelivered)
-	a.message(w.alice.Public(), "to myself")
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		bob := w.join("bob", "desk")
+		b := w.hello(bob, wire.ReceivesLive)
+		a := w.hello(w.alice, wire.ReceivesReplies)
+		id := a.message(bob.Public(), "hello bob")
+		d, text := b.receive()
+		if text != "hello bob" || d.ID != id || d.From != w.alice.Public() || d.Attempt != 1 || d.Sent == 0 {
+			t.Fatalf("%+v %q", d, text)
+		}
+		a.wantAck(id, wire.StateDelivered)
+		a.message(w.alice.Public(), "to myself")
+	})
 }
 
 func TestMessageWaits(t *testing.T) {
-	w := newWorld(t)
-	bob := w.join("bob", "desk")
-	a := w.hello(w.alice, wire.ReceivesReplies)
-	var ids []keys.MessageID
-	for i := range 20 {
-		id := a.message(bob.Public(), fmt.Sprint("later ", i))
-		a.wantAck(id, wire.StateQueued)
-		ids = append(ids, id)
-	}
-	a.bye()
-	w.restart()
-	b := w.hello(bob, wire.ReceivesLive)
-	if b.welcome.Queued != 20 {
-		t.Fatalf("%d queued", b.welcome.Queued)
-	}
-	for i, id := range ids {
-		d, text := b.receive()
-		if text != fmt.Sprint("later ", i) || d.ID != id {
-			t.Fatalf("%d: %+v %q", i, d, text)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		bob := w.join("bob", "desk")
+		a := w.hello(w.alice, wire.ReceivesReplies)
+		var ids []keys.MessageID
+		for i := range 20 {
+			id := a.message(bob.Public(), fmt.Sprint("later ", i))
+			a.wantAck(id, wire.StateQueued)
+			ids = append(ids, id)
 		}
-	}
-	a = w.hello(w.alice, wire.ReceivesReplies)
-	for _, id := range ids {
-		a.wantAck(id, wire.StateDelivered) // the outcome waited for its sender
-	}
+		a.bye()
+		w.restart()
+		b := w.hello(bob, wire.ReceivesLive)
+		if b.welcome.Queued != 20 {
+			t.Fatalf("%d queued", b.welcome.Queued)
+		}
+		for i, id := range ids {
+			d, text := b.receive()
+			if text != fmt.Sprint("later ", i) || d.ID != id {
+				t.Fatalf("%d: %+v %q", i, d, text)
+			}
+		}
+		a = w.hello(w.alice, wire.ReceivesReplies)
+		for _, id := range ids {
+			a.wantAck(id, wire.StateDelivered) // the outcome waited for its sender
+		}
+	})
 }
 
 func TestMessageToStranger(t *testing.T) {
-	w := newWorld(t)
-	a := w.hello(w.alice, wire.ReceivesReplies)
-	if got := a.wantAck(a.message(keys.Public{1}, "who?"), wire.StateRefused); got.Why != wire.WhyNotMember {
-		t.Fatalf("why %s", got.Why)
-	}
-	if got := a.wantAck(a.message(w.owner.Public(), "boss?"), wire.StateRefused); got.Why != wire.WhyNotMember {
-		t.Fatalf("why %s", got.Why)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		a := w.hello(w.alice, wire.ReceivesReplies)
+		if got := a.wantAck(a.message(keys.Public{1}, "who?"), wire.StateRefused); got.Why != wire.WhyNotMember {
+			t.Fatalf("why %s", got.Why)
+		}
+		if got := a.wantAck(a.message(w.owner.Public(), "boss?"), wire.StateRefused); got.Why != wire.WhyNotMember {
+			t.Fatalf("why %s", got.Why)
+		}
+	})
 }
 
 // Each of several recipients gets its own box and no other's; who does not
 // belong is refused alone.
 func TestSeveralRecipients(t *testing.T) {
-	w := newWorld(t)
-	bob, carol := w.join("bob", "desk"), w.join("carol", "mac")
-	b, c := w.hello(bob, wire.ReceivesLive), w.hello(carol, wire.ReceivesLive)
-	a := w.hello(w.alice, wire.ReceivesReplies)
-	id := a.message(keys.Public{}, "all", func(f *wire.Send) {
-		f.Recipients = []wire.Recipient{
-			{Key: bob.Public(), Box: []byte("for bob")}, {Key: keys.Public{9}, Box: []byte("for nobody")},
-			{Key: carol.Public(), Box: []byte("for carol")},
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		bob, carol := w.join("bob", "desk"), w.join("carol", "mac")
+		b, c := w.hello(bob, wire.ReceivesLive), w.hello(carol, wire.ReceivesLive)
+		a := w.hello(w.alice, wire.ReceivesReplies)
+		id := a.message(keys.Public{}, "all", func(f *wire.Send) {
+			f.Recipients = []wire.Recipient{
+				{Key: bob.Public(), Box: []byte("for bob")}, {Key: keys.Public{9}, Box: []byte("for nobody")},
+				{Key: carol.Public(), Box: []byte("for carol")},
+			}
+		})
+		if d, _ := b.receive(); string(d.Box) != "for bob" {
+			t.Fatalf("%q", d.Box)
+		}
+		if d, text := c.receive(); string(d.Box) != "for carol" || text != "all" {
+			t.Fatalf("%q %q", d.Box, text)
+		}
+		states := map[keys.Public]wire.State{}
+		for len(states) < 3 {
+			ack := want[*wire.Ack](a)
+			if ack.IDs[0] != id {
+				t.Fatalf("%+v", ack)
+			}
+			states[ack.To] = ack.State
+		}
+		if states[bob.Public()] != wire.StateDelivered || states[keys.Public{9}] != wire.StateRefused {
+			t.Fatalf("%v", states)
 		}
 	})
-	if d, _ := b.receive(); string(d.Box) != "for bob" {
-		t.Fatalf("%q", d.Box)
-	}
-	if d, text := c.receive(); string(d.Box) != "for carol" || text != "all" {
-		t.Fatalf("%q %q", d.Box, text)
-	}
-	states := map[keys.Public]wire.State{}
-	for len(states) < 3 {
-		ack := want[*wire.Ack](a)
-		if ack.IDs[0] != id {
-			t.Fatalf("%+v", ack)
-		}
-		states[ack.To] = ack.State
-	}
-	if states[bob.Public()] != wire.StateDelivered || states[keys.Public{9}] != wire.StateRefused {
-		t.Fatalf("%v", states)
-	}
 }
 
 // One device of a user shows what is for any: it claims, and is granted.
 func TestOneDevice(t *testing.T) {
-	w := newWorld(t)
-	bob := w.join("bob", "desk")
-	a := w.hello(w.alice, wire.ReceivesReplies)
-	b := w.hello(bob, wire.ReceivesLive)
-	one := func(to ...keys.Public) func(*wire.Send) {
-		return func(f *wire.Send) {
-			f.One = true
-			for _, k := range to {
-				f.Recipients = append(f.Recipients, wire.Recipient{Key: k, Box: []byte("box")})
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		bob := w.join("bob", "desk")
+		a := w.hello(w.alice, wire.ReceivesReplies)
+		b := w.hello(bob, wire.ReceivesLive)
+		one := func(to ...keys.Public) func(*wire.Send) {
+			return func(f *wire.Send) {
+				f.One = true
+				for _, k := range to {
+					f.Recipients = append(f.Recipients, wire.Recipient{Key: k, Box: []byte("box")})
+				}
 			}
 		}
-	}
-	a.message(keys.Public{}, "any", one(bob.Public()))
-	d, _ := wantBoth[*wire.Deliver](b)
-	if !d.Claim {
-		t.Fatalf("%+v", d)
-	}
-	b.send(&wire.Receipt{State: wire.VerdictClaim, From: d.From, IDs: []keys.MessageID{d.ID}})
-	if g := want[*wire.Grant](b); !g.Granted || g.IDs[0] != d.ID {
-		t.Fatalf("%+v", g)
-	}
-	// Who does not belong any more is passed over while another device is left.
-	id := a.message(keys.Public{}, "any that is left", one(keys.Public{9}, bob.Public(), keys.Public{8}))
-	for ack := want[*wire.Ack](a); ack.IDs[0] != id || ack.State != wire.StateQueued; ack = want[*wire.Ack](a) {
-		if ack.State == wire.StateRefused {
+		a.message(keys.Public{}, "any", one(bob.Public()))
+		d, _ := wantBoth[*wire.Deliver](b)
+		if !d.Claim {
+			t.Fatalf("%+v", d)
+		}
+		b.send(&wire.Receipt{State: wire.VerdictClaim, From: d.From, IDs: []keys.MessageID{d.ID}})
+		if g := want[*wire.Grant](b); !g.Granted || g.IDs[0] != d.ID {
+			t.Fatalf("%+v", g)
+		}
+		// Who does not belong any more is passed over while another device is left.
+		id := a.message(keys.Public{}, "any that is left", one(keys.Public{9}, bob.Public(), keys.Public{8}))
+		for ack := want[*wire.Ack](a); ack.IDs[0] != id || ack.State != wire.StateQueued; ack = want[*wire.Ack](a) {
+			if ack.State == wire.StateRefused {
+				t.Fatalf("%+v", ack)
+			}
+		}
+		id = a.message(keys.Public{}, "none is left", one(keys.Public{9}, keys.Public{8}))
+		if ack := want[*wire.Ack](a); ack.State != wire.StateRefused || ack.IDs[0] != id || ack.To != (keys.Public{8}) {
 			t.Fatalf("%+v", ack)
 		}
-	}
-	id = a.message(keys.Public{}, "none is left", one(keys.Public{9}, keys.Public{8}))
-	if ack := want[*wire.Ack](a); ack.State != wire.StateRefused || ack.IDs[0] != id || ack.To != (keys.Public{8}) {
-		t.Fatalf("%+v", ack)
-	}
-	id = a.message(keys.Public{}, "mixed", one(bob.Public(), w.alice.Public()))
-	if e := a.wantError(wire.CodeMalformed); e.IDs[0] != id {
-		t.Fatalf("%+v", e)
-	}
+		id = a.message(keys.Public{}, "mixed", one(bob.Public(), w.alice.Public()))
+		if e := a.wantError(wire.CodeMalformed); e.IDs[0] != id {
+			t.Fatalf("%+v", e)
+		}
+	})
 }
 
 func TestTrace(t *testing.T) {
-	w := newWorld(t)
-	bob := w.join("bob", "desk")
-	a := w.hello(w.alice, wire.ReceivesReplies)
-	id := a.message(bob.Public(), "where?")
-	a.wantAck(id, wire.StateQueued)
-	a.bye()
-	w.restart()
-	a = w.hello(w.alice, wire.ReceivesReplies)
-	a.send(&wire.Trace{ID: 5, Message: id})
-	tr := want[*wire.Trace](a)
-	if tr.Re != 5 || len(tr.States) != 1 || tr.States[0].State != wire.StateQueued || tr.States[0].To != bob.Public() {
-		t.Fatalf("%+v", tr)
-	}
-	b := w.hello(bob, wire.ReceivesLive)
-	b.send(&wire.Trace{ID: 6, Message: id}) // of another's message nothing is told
-	if tr := want[*wire.Trace](b); len(tr.States) != 0 {
-		t.Fatalf("%+v", tr)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		bob := w.join("bob", "desk")
+		a := w.hello(w.alice, wire.ReceivesReplies)
+		id := a.message(bob.Public(), "where?")
+		a.wantAck(id, wire.StateQueued)
+		a.bye()
+		w.restart()
+		a = w.hello(w.alice, wire.ReceivesReplies)
+		a.send(&wire.Trace{ID: 5, Message: id})
+		tr := want[*wire.Trace](a)
+		if tr.Re != 5 || len(tr.States) != 1 || tr.States[0].State != wire.StateQueued || tr.States[0].To != bob.Public() {
+			t.Fatalf("%+v", tr)
+		}
+		b := w.hello(bob, wire.ReceivesLive)
+		b.send(&wire.Trace{ID: 6, Message: id}) // of another's message nothing is told
+		if tr := want[*wire.Trace](b); len(tr.States) != 0 {
+			t.Fatalf("%+v", tr)
+		}
+	})
 }
 
 // A sender that is not answered is not read from: its messages stay its own.
@@ -200,31 +212,33 @@ func TestInFlight(t *testing.T) {
 // What cannot be stored is not acknowledged: the sender's connection ends, and
 // it comes back with it.
 func TestStoreFails(t *testing.T) {
-	var slow *slowStore
-	w := newWorld(t, func(o *Options) {
-		slow = newSlowStore(t, o)
-		o.Logger = nil
-	})
-	bob := w.join("bob", "desk")
-	a := w.hello(w.alice, wire.ReceivesReplies)
-	slow.fail(errors.New("disk full"))
-	id := a.message(bob.Public(), "keep this")
-	for {
-		r, err := a.read()
-		if err != nil {
-			if !isEnd(err) {
-				t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		var slow *slowStore
+		w := newWorld(t, func(o *Options) {
+			slow = newSlowStore(t, o)
+			o.Logger = nil
+		})
+		bob := w.join("bob", "desk")
+		a := w.hello(w.alice, wire.ReceivesReplies)
+		slow.fail(errors.New("disk full"))
+		id := a.message(bob.Public(), "keep this")
+		for {
+			r, err := a.read()
+			if err != nil {
+				if !isEnd(err) {
+					t.Fatal(err)
+				}
+				break
 			}
-			break
+			if ack, ok := r.frame.(*wire.Ack); ok && ack.State != wire.StateRefused {
+				t.Fatalf("acknowledged: %+v", ack)
+			}
 		}
-		if ack, ok := r.frame.(*wire.Ack); ok && ack.State != wire.StateRefused {
-			t.Fatalf("acknowledged: %+v", ack)
-		}
-	}
-	slow.fail(nil)
-	a = w.hello(w.alice, wire.ReceivesReplies)
-	a.message(bob.Public(), "keep this", func(f *wire.Send) { f.ID = id })
-	a.wantAck(id, wire.StateQueued)
+		slow.fail(nil)
+		a = w.hello(w.alice, wire.ReceivesReplies)
+		a.message(bob.Public(), "keep this", func(f *wire.Send) { f.ID = id })
+		a.wantAck(id, wire.StateQueued)
+	})
 }
 
 // A consumer that does not read blocks nobody, and costs what it may.
@@ -321,7 +335,7 @@ func (s *slowStore) Submit(b store.Batch, done func([]delivery.ClaimResult, erro
 }
 
 func TestFloodOfGarbage(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t, patient)
 	tests := []struct {
 		name string
 		kind websocket.MessageType

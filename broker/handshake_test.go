@@ -19,7 +19,7 @@ import (
 )
 
 func TestHelloRefused(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t, patient)
 	stranger := must(keys.NewPeerPrivate(rand.Reader))
 	tests := []struct {
 		name   string
@@ -55,17 +55,19 @@ func TestHelloRefused(t *testing.T) {
 
 // A hello that was recorded is worthless: its nonce is another connection's.
 func TestHelloReplayed(t *testing.T) {
-	w := newWorld(t)
-	first := w.hello(w.alice, wire.ReceivesLive)
-	again := w.dial()
-	want[*wire.Challenge](again)
-	again.sayHello(first.body, w.alice)
-	again.wantError(wire.CodeBadSignature)
-	again.wantClose(wire.CloseHello)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		first := w.hello(w.alice, wire.ReceivesLive)
+		again := w.dial()
+		want[*wire.Challenge](again)
+		again.sayHello(first.body, w.alice)
+		again.wantError(wire.CodeBadSignature)
+		again.wantClose(wire.CloseHello)
+	})
 }
 
 func TestHelloHostile(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t, patient)
 	deep := `{"type":"hello","signed":` + strings.Repeat("[", 4000) + strings.Repeat("]", 4000) + `}`
 	tests := []struct {
 		name string
@@ -206,98 +208,108 @@ func TestHalfOpenGate(t *testing.T) {
 }
 
 func TestHelloReplaces(t *testing.T) {
-	w := newWorld(t)
-	old := w.hello(w.alice, wire.ReceivesLive)
-	same := func(b *wire.HelloBody) { b.Session = old.body.Session }
-	fresh := w.hello(w.alice, wire.ReceivesLive, same)
-	old.wantClose(wire.CloseReplaced)
-	fresh.send(&wire.Ping{N: 7})
-	if p := want[*wire.Pong](fresh); p.N != 7 {
-		t.Fatalf("%+v", p)
-	}
-	// Another peer's session of the same id is another session.
-	bob := w.join("bob", "desk")
-	w.hello(bob, wire.ReceivesLive, same)
-	fresh.send(&wire.Ping{N: 8})
-	want[*wire.Pong](fresh)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		old := w.hello(w.alice, wire.ReceivesLive)
+		same := func(b *wire.HelloBody) { b.Session = old.body.Session }
+		fresh := w.hello(w.alice, wire.ReceivesLive, same)
+		old.wantClose(wire.CloseReplaced)
+		fresh.send(&wire.Ping{N: 7})
+		if p := want[*wire.Pong](fresh); p.N != 7 {
+			t.Fatalf("%+v", p)
+		}
+		// Another peer's session of the same id is another session.
+		bob := w.join("bob", "desk")
+		w.hello(bob, wire.ReceivesLive, same)
+		fresh.send(&wire.Ping{N: 8})
+		want[*wire.Pong](fresh)
+	})
 }
 
 func TestConnectionsBound(t *testing.T) {
-	w := newWorld(t, func(o *Options) { o.Limits.Connections = 2 })
-	w.hello(w.alice, wire.ReceivesLive)
-	w.hello(w.alice, wire.ReceivesNone)
-	c := w.greet(w.alice, nil)
-	c.wantError(wire.CodeRate)
-	c.wantClose(wire.CloseRate)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(o *Options) { o.Limits.Connections = 2 })
+		w.hello(w.alice, wire.ReceivesLive)
+		w.hello(w.alice, wire.ReceivesNone)
+		c := w.greet(w.alice, nil)
+		c.wantError(wire.CodeRate)
+		c.wantClose(wire.CloseRate)
+	})
 }
 
 func TestWelcomeCounts(t *testing.T) {
-	w := newWorld(t)
-	a := w.hello(w.alice, wire.ReceivesLive)
-	if a.welcome.Missing != 3 || a.welcome.Present != 1 || a.welcome.Queued != 0 {
-		t.Fatalf("%+v", a.welcome)
-	}
-	if a.welcome.Limits.InFlight != wire.InFlight || a.welcome.Heartbeat <= 0 || a.welcome.Time <= 0 {
-		t.Fatalf("%+v", a.welcome)
-	}
-	at := w.state().At()
-	bob := w.join("bob", "desk")
-	b := w.hello(bob, wire.ReceivesNone, func(b *wire.HelloBody) { b.At = at })
-	if b.welcome.Missing != 2 || b.welcome.Present != 2 {
-		t.Fatalf("%+v", b.welcome)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		a := w.hello(w.alice, wire.ReceivesLive)
+		if a.welcome.Missing != 3 || a.welcome.Present != 1 || a.welcome.Queued != 0 {
+			t.Fatalf("%+v", a.welcome)
+		}
+		if a.welcome.Limits.InFlight != wire.InFlight || a.welcome.Heartbeat <= 0 || a.welcome.Time <= 0 {
+			t.Fatalf("%+v", a.welcome)
+		}
+		at := w.state().At()
+		bob := w.join("bob", "desk")
+		b := w.hello(bob, wire.ReceivesNone, func(b *wire.HelloBody) { b.At = at })
+		if b.welcome.Missing != 2 || b.welcome.Present != 2 {
+			t.Fatalf("%+v", b.welcome)
+		}
+	})
 }
 
 // An invite's key may sync, and append one join by that invite.
 func TestInviteKey(t *testing.T) {
-	w := newWorld(t)
-	link := w.invite(1)
-	c := w.hello(link, wire.ReceivesLive)
-	c.send(&wire.Sync{ID: 1})
-	if e := want[*wire.Entries](c); e.Re != 1 || len(e.Entries) != 4 || e.More {
-		t.Fatalf("%+v", e)
-	}
-	other := must(keys.NewInvitePrivate(rand.Reader))
-	c.send(&wire.Append{ID: 2, Entries: []signed.Object{w.sign(chain.Invite{
-		Key: other.Public(), Rank: chain.RankMember, Uses: 1, Expires: now() + 1000, Kinds: []chain.Kind{chain.KindAgent},
-	}, w.alice)}})
-	c.wantError(wire.CodeForbidden)
-	id := c.message(w.alice.Public(), "psst")
-	if e := c.wantError(wire.CodeForbidden); len(e.IDs) != 1 || e.IDs[0] != id {
-		t.Fatalf("%+v", e)
-	}
-	for i, f := range []wire.Frame{
-		&wire.Subscribe{ID: 3}, &wire.Trace{ID: 4, Message: id}, &wire.Presence{PID: 1},
-	} {
-		c.send(f)
-		if e := c.wantError(wire.CodeForbidden); i < 2 && e.Re == 0 {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		link := w.invite(1)
+		c := w.hello(link, wire.ReceivesLive)
+		c.send(&wire.Sync{ID: 1})
+		if e := want[*wire.Entries](c); e.Re != 1 || len(e.Entries) != 4 || e.More {
 			t.Fatalf("%+v", e)
 		}
-	}
-	// Used up, it is shut, also for one who is connected.
-	peer := must(keys.NewPeerPrivate(rand.Reader))
-	second := w.hello(link, wire.ReceivesNone)
-	c.append(w.sign(chain.Join{User: "bob", Device: "desk", Peer: peer.Public(), Kind: chain.KindAgent}, link, peer))
-	c.wantClose(wire.CloseJoined)
-	second.wantError(wire.CodeNotMember)
-	second.wantClose(wire.CloseNotMember)
-	third := w.greet(link, nil)
-	third.wantError(wire.CodeForbidden)
-	third.wantClose(wire.CloseNotMember)
+		other := must(keys.NewInvitePrivate(rand.Reader))
+		c.send(&wire.Append{ID: 2, Entries: []signed.Object{w.sign(chain.Invite{
+			Key: other.Public(), Rank: chain.RankMember, Uses: 1, Expires: now() + 1000, Kinds: []chain.Kind{chain.KindAgent},
+		}, w.alice)}})
+		c.wantError(wire.CodeForbidden)
+		id := c.message(w.alice.Public(), "psst")
+		if e := c.wantError(wire.CodeForbidden); len(e.IDs) != 1 || e.IDs[0] != id {
+			t.Fatalf("%+v", e)
+		}
+		for i, f := range []wire.Frame{
+			&wire.Subscribe{ID: 3}, &wire.Trace{ID: 4, Message: id}, &wire.Presence{PID: 1},
+		} {
+			c.send(f)
+			if e := c.wantError(wire.CodeForbidden); i < 2 && e.Re == 0 {
+				t.Fatalf("%+v", e)
+			}
+		}
+		// Used up, it is shut, also for one who is connected.
+		peer := must(keys.NewPeerPrivate(rand.Reader))
+		second := w.hello(link, wire.ReceivesNone)
+		c.append(w.sign(chain.Join{User: "bob", Device: "desk", Peer: peer.Public(), Kind: chain.KindAgent}, link, peer))
+		c.wantClose(wire.CloseJoined)
+		second.wantError(wire.CodeNotMember)
+		second.wantClose(wire.CloseNotMember)
+		third := w.greet(link, nil)
+		third.wantError(wire.CodeForbidden)
+		third.wantClose(wire.CloseNotMember)
+	})
 }
 
 // An owner's and the recovery key may sync and append, nothing else.
 func TestOwnerKey(t *testing.T) {
-	w := newWorld(t)
-	for _, key := range []keys.Signer{w.owner, w.recovery} {
-		c := w.hello(key, wire.ReceivesLive)
-		c.send(&wire.Sync{ID: 1})
-		want[*wire.Entries](c)
-		c.message(w.alice.Public(), "psst")
-		c.wantError(wire.CodeForbidden)
-		c.send(&wire.Subscribe{ID: 3})
-		c.wantError(wire.CodeForbidden)
-	}
-	c := w.hello(w.owner, wire.ReceivesNone)
-	c.append(w.sign(chain.Broker{URLs: []string{"https://mesh.example.org"}}, w.owner))
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		for _, key := range []keys.Signer{w.owner, w.recovery} {
+			c := w.hello(key, wire.ReceivesLive)
+			c.send(&wire.Sync{ID: 1})
+			want[*wire.Entries](c)
+			c.message(w.alice.Public(), "psst")
+			c.wantError(wire.CodeForbidden)
+			c.send(&wire.Subscribe{ID: 3})
+			c.wantError(wire.CodeForbidden)
+		}
+		c := w.hello(w.owner, wire.ReceivesNone)
+		c.append(w.sign(chain.Broker{URLs: []string{"https://mesh.example.org"}}, w.owner))
+	})
 }

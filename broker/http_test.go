@@ -143,7 +143,7 @@ func errorCode(body []byte) wire.Code {
 }
 
 func TestCreate(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t, patient)
 	if w.b.Token() != "" {
 		t.Error("a token where none is needed")
 	}
@@ -274,7 +274,7 @@ func TestNormalOrigin(t *testing.T) {
 // The certificate is of the broker's own key: a peer accepts it by the pin,
 // and nothing older than TLS 1.3 is spoken.
 func TestOwnTLS(t *testing.T) {
-	w := newWorld(t, func(o *Options) { o.Listen = []Listen{{Addr: "127.0.0.1:0", TLS: true, Hosts: []string{"box.local"}}} })
+	w := newWorld(t, patient, func(o *Options) { o.Listen = []Listen{{Addr: "127.0.0.1:0", TLS: true, Hosts: []string{"box.local"}}} })
 	var url string
 	for _, u := range w.b.URLs() {
 		if strings.HasPrefix(u, "https://127.") {
@@ -329,7 +329,7 @@ func TestUnixSocket(t *testing.T) {
 		return // a socket there has no mode
 	}
 	path := filepath.Join(t.TempDir(), "run", "broker.sock")
-	w := newWorld(t, func(o *Options) { o.Listen = []Listen{{Addr: "unix:" + path}} })
+	w := newWorld(t, patient, func(o *Options) { o.Listen = []Listen{{Addr: "unix:" + path}} })
 	info, err := os.Stat(path)
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Fatalf("%v %v", info.Mode(), err)

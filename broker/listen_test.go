@@ -54,7 +54,7 @@ func (w *world) greetAt(url, origin string) wire.Code {
 // A broker on every address is reached by each of them, by TLS of its own key,
 // and by no other name.
 func TestEveryAddress(t *testing.T) {
-	w := newWorld(t, func(o *Options) { o.Listen = []Listen{{Addr: "0.0.0.0:0"}} })
+	w := newWorld(t, patient, func(o *Options) { o.Listen = []Listen{{Addr: "0.0.0.0:0"}} })
 	urls := w.b.URLs()
 	var port string
 	for _, u := range urls {
@@ -91,7 +91,7 @@ func TestEveryAddress(t *testing.T) {
 // Plain HTTP beyond this machine answers to the proxies that were named.
 func TestBehindProxy(t *testing.T) {
 	proxies := []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}
-	w := newWorld(t, func(o *Options) {
+	w := newWorld(t, patient, func(o *Options) {
 		o.BehindProxy = proxies
 		o.URLs = []string{"https://mesh.example.org"}
 		o.Listen = []Listen{{Addr: "0.0.0.0:0", Plain: true}}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/claudemesh/claudemesh-go/store"
 	"github.com/claudemesh/claudemesh-go/wire"
@@ -24,48 +25,51 @@ func (w *world) scrape(from net.IP) (int, string) {
 }
 
 func TestMetrics(t *testing.T) {
-	w := newWorld(t, func(o *Options) { o.MetricsFrom = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} })
-	bob := w.join("bob", "desk")
-	a := w.hello(w.alice, wire.ReceivesReplies)
-	a.wantAck(a.message(bob.Public(), "marker-body"), wire.StateQueued)
-	a.wantAck(a.message(bob.Public(), "marker-body"), wire.StateQueued)
-	b := w.hello(bob, wire.ReceivesLive)
-	b.receive()
-	status, text := w.scrape(net.IPv4(127, 0, 0, 1))
-	if status != http.StatusOK {
-		t.Fatalf("%d %s", status, text)
-	}
-	for _, line := range []string{
-		`claudemesh_messages_total\{class="message",priority="next"\} 2`,
-		`claudemesh_message_bytes_total 22`,
-		`claudemesh_acks_total\{state="queued"\} 2`,
-		`claudemesh_ack_seconds_count 1`,
-		`claudemesh_commit_seconds_count [1-9]\d*`,
-		`claudemesh_commit_operations_sum [1-9]\d*`,
-		`claudemesh_commit_failures_total 0`,
-		`claudemesh_hellos_refused_total \d+`,
-		`claudemesh_meshes 1`,
-		`claudemesh_connections 2`,
-		`claudemesh_peers_online 1`,
-		`claudemesh_queue_messages [12]`,
-		`claudemesh_queue_oldest_seconds \S+`,
-		`go_goroutines \d+`,
-	} {
-		if !regexp.MustCompile(`(?m)^` + line + `$`).MatchString(text) {
-			t.Errorf("no line %s", line)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(o *Options) { o.MetricsFrom = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} })
+		bob := w.join("bob", "desk")
+		a := w.hello(w.alice, wire.ReceivesReplies)
+		a.wantAck(a.message(bob.Public(), "marker-body"), wire.StateQueued)
+		a.wantAck(a.message(bob.Public(), "marker-body"), wire.StateQueued)
+		b := w.hello(bob, wire.ReceivesLive)
+		b.receive()
+		synctest.Wait() // those who closed are gone
+		status, text := w.scrape(net.IPv4(127, 0, 0, 1))
+		if status != http.StatusOK {
+			t.Fatalf("%d %s", status, text)
 		}
-	}
-	for _, secret := range []string{"marker", "bob", "desk", "alice", w.alice.Public().String(), bob.Public().String(), w.mesh.String()} {
-		if strings.Contains(text, secret) {
-			t.Errorf("the metrics tell %q", secret)
+		for _, line := range []string{
+			`claudemesh_messages_total\{class="message",priority="next"\} 2`,
+			`claudemesh_message_bytes_total 22`,
+			`claudemesh_acks_total\{state="queued"\} 2`,
+			`claudemesh_ack_seconds_count 1`,
+			`claudemesh_commit_seconds_count [1-9]\d*`,
+			`claudemesh_commit_operations_sum [1-9]\d*`,
+			`claudemesh_commit_failures_total 0`,
+			`claudemesh_hellos_refused_total \d+`,
+			`claudemesh_meshes 1`,
+			`claudemesh_connections 2`,
+			`claudemesh_peers_online 1`,
+			`claudemesh_queue_messages [12]`,
+			`claudemesh_queue_oldest_seconds \S+`,
+			`go_goroutines \d+`,
+		} {
+			if !regexp.MustCompile(`(?m)^` + line + `$`).MatchString(text) {
+				t.Errorf("no line %s", line)
+			}
 		}
-	}
-	if status, _ := w.scrape(net.IPv4(10, 1, 2, 3)); status != http.StatusOK {
-		t.Errorf("from a network that was named: %d", status)
-	}
-	if status, text := w.scrape(net.IPv4(198, 51, 100, 7)); status != http.StatusNotFound || strings.Contains(text, "claudemesh_") {
-		t.Errorf("from anywhere: %d %s", status, text)
-	}
+		for _, secret := range []string{"marker", "bob", "desk", "alice", w.alice.Public().String(), bob.Public().String(), w.mesh.String()} {
+			if strings.Contains(text, secret) {
+				t.Errorf("the metrics tell %q", secret)
+			}
+		}
+		if status, _ := w.scrape(net.IPv4(10, 1, 2, 3)); status != http.StatusOK {
+			t.Errorf("from a network that was named: %d", status)
+		}
+		if status, text := w.scrape(net.IPv4(198, 51, 100, 7)); status != http.StatusNotFound || strings.Contains(text, "claudemesh_") {
+			t.Errorf("from anywhere: %d %s", status, text)
+		}
+	})
 }
 
 // unready is a store that keeps nothing.
@@ -82,29 +86,31 @@ func (s *unready) SetSetting(ctx context.Context, name, value string) error {
 }
 
 func TestReady(t *testing.T) {
-	full := &unready{}
-	w := newWorld(t, func(o *Options) {
-		full.Store = must(store.OpenSQLite(t.Context(), o.Dir))
-		t.Cleanup(func() {
-			if err := full.Close(); err != nil {
-				t.Error(err)
-			}
+	synctest.Test(t, func(t *testing.T) {
+		full := &unready{}
+		w := newWorld(t, func(o *Options) {
+			full.Store = must(store.OpenSQLite(t.Context(), o.Dir))
+			t.Cleanup(func() {
+				if err := full.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+			o.Store = full
 		})
-		o.Store = full
+		if resp, body := w.do(http.MethodGet, pathReady, nil, nil); resp.StatusCode != http.StatusOK || string(body) != `{"status":"ready"}`+"\n" {
+			t.Fatalf("%s %s", resp.Status, body)
+		}
+		// Serving as it is, but nothing can be kept: asked again, since an answer counts
+		// for a second.
+		full.failing.Store(true)
+		w.b.readiness.mu.Lock()
+		w.b.readiness.at = w.b.readiness.at.Add(-readyEvery)
+		w.b.readiness.mu.Unlock()
+		if resp, body := w.do(http.MethodGet, pathReady, nil, nil); resp.StatusCode != http.StatusServiceUnavailable || strings.Contains(string(body), "disk") {
+			t.Fatalf("%s %s", resp.Status, body)
+		}
+		if resp, _ := w.do(http.MethodPost, pathReady, nil, nil); resp.StatusCode != http.StatusMethodNotAllowed {
+			t.Fatal(resp.Status)
+		}
 	})
-	if resp, body := w.do(http.MethodGet, pathReady, nil, nil); resp.StatusCode != http.StatusOK || string(body) != `{"status":"ready"}`+"\n" {
-		t.Fatalf("%s %s", resp.Status, body)
-	}
-	// Serving as it is, but nothing can be kept: asked again, since an answer counts
-	// for a second.
-	full.failing.Store(true)
-	w.b.readiness.mu.Lock()
-	w.b.readiness.at = w.b.readiness.at.Add(-readyEvery)
-	w.b.readiness.mu.Unlock()
-	if resp, body := w.do(http.MethodGet, pathReady, nil, nil); resp.StatusCode != http.StatusServiceUnavailable || strings.Contains(string(body), "disk") {
-		t.Fatalf("%s %s", resp.Status, body)
-	}
-	if resp, _ := w.do(http.MethodPost, pathReady, nil, nil); resp.StatusCode != http.StatusMethodNotAllowed {
-		t.Fatal(resp.Status)
-	}
 }

@@ -152,29 +152,31 @@ func TestCardsRefused(t *testing.T) {
 
 // A peer's own card outlives its sessions and the broker, until it is revoked.
 func TestPeerCardKept(t *testing.T) {
-	w := newWorld(t)
-	bob := w.join("bob", "desk")
-	b := w.hello(bob, wire.ReceivesLive)
-	own := b.card(bob, 3, func(c *wire.CardBody) {
-		c.Session, c.Label, c.Status, c.Tags = keys.SessionID{}, "", "", []string{"backend"}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		bob := w.join("bob", "desk")
+		b := w.hello(bob, wire.ReceivesLive)
+		own := b.card(bob, 3, func(c *wire.CardBody) {
+			c.Session, c.Label, c.Status, c.Tags = keys.SessionID{}, "", "", []string{"backend"}
+		})
+		b.send(&wire.Presence{Cards: []signed.Object{own}})
+		b.send(&wire.Ping{N: 1})
+		want[*wire.Pong](b)
+		b.bye()
+		w.restart()
+		a := w.hello(w.alice, wire.ReceivesLive)
+		p := a.subscribe(1)[bob.Public()]
+		if p.Card == nil || string(p.Card.Bytes) != string(own.Bytes) || p.Connected || p.Since == 0 {
+			t.Fatalf("%+v", p)
+		}
+		w.order(chain.Revoke{Keys: []keys.Public{bob.Public()}}, w.alice)
+		a.bye()
+		w.restart()
+		cards, err := w.b.store.Cards(t.Context(), w.mesh)
+		if err != nil || len(cards) != 0 {
+			t.Fatalf("%d cards %v", len(cards), err)
+		}
 	})
-	b.send(&wire.Presence{Cards: []signed.Object{own}})
-	b.send(&wire.Ping{N: 1})
-	want[*wire.Pong](b)
-	b.bye()
-	w.restart()
-	a := w.hello(w.alice, wire.ReceivesLive)
-	p := a.subscribe(1)[bob.Public()]
-	if p.Card == nil || string(p.Card.Bytes) != string(own.Bytes) || p.Connected || p.Since == 0 {
-		t.Fatalf("%+v", p)
-	}
-	w.order(chain.Revoke{Keys: []keys.Public{bob.Public()}}, w.alice)
-	a.bye()
-	w.restart()
-	cards, err := w.b.store.Cards(t.Context(), w.mesh)
-	if err != nil || len(cards) != 0 {
-		t.Fatalf("%d cards %v", len(cards), err)
-	}
 }
 
 // Many members come in pages, and a reader that is slow is told the newest.

@@ -76,104 +76,111 @@ func (c *client) bring(r *roster.Roster, from uint64) {
 }
 
 func TestRestored(t *testing.T) {
-	w := newWorld(t)
-	bob := w.join("bob", "desk")
-	restore := w.backup()
-	before := w.state().Next()
-	carol := w.join("carol", "mac") // lost by what follows
-	kept := w.held()
-	restore()
-	if w.state().Next() != before {
-		t.Fatal("not restored")
-	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		bob := w.join("bob", "desk")
+		restore := w.backup()
+		before := w.state().Next()
+		carol := w.join("carol", "mac") // lost by what follows
+		kept := w.held()
+		restore()
+		if w.state().Next() != before {
+			t.Fatal("not restored")
+		}
 
-	a := w.hello(w.alice, wire.ReceivesLive, at(kept))
-	if a.welcome.Missing != before {
-		t.Fatalf("missing %d", a.welcome.Missing)
-	}
-	// Nothing is ordered in place of what may come back.
-	link := must(keys.NewInvitePrivate(rand.Reader))
-	invite := chain.Invite{Key: link.Public(), Rank: chain.RankMember, Uses: 1, Expires: now() + 60_000, Kinds: []chain.Kind{chain.KindAgent}}
-	a.send(&wire.Append{ID: 1, Entries: []signed.Object{w.sign(invite, w.alice)}})
-	if e := a.wantError(wire.CodeRestored); e.RetryAfter < 1 {
-		t.Fatalf("%+v", e)
-	}
-	a.bring(kept, before)
-	push := want[*wire.Entries](a)
-	head := must(chain.DecodeHead(push.Head))
-	if head.Head.Life <= kept.Chain().Head().Head.Life || head.Verify(w.b.Key()) != nil || len(push.Entries) != int(kept.Chain().Len()-before) {
-		t.Fatalf("%+v", head.Head)
-	}
-	// The member's own roster takes that, and sees no fraud in it.
-	if _, err := kept.Append(chain.Page{From: push.From, Entries: push.Entries, Head: push.Head}, now()); err != nil {
-		t.Fatal(err)
-	}
-	if w.state().Count() != 3 {
-		t.Fatalf("%d members", w.state().Count())
-	}
-	// Until all were heard nothing new is ordered, over a restart too.
-	a.send(&wire.Append{ID: 2, Entries: []signed.Object{w.sign(invite, w.alice)}})
-	a.wantError(wire.CodeRestored)
-	a.bye()
-	w.restart()
-	for _, key := range []keys.Signer{w.alice, bob} {
-		w.hello(key, wire.ReceivesNone, at(kept)).bye()
-	}
-	a = w.hello(w.alice, wire.ReceivesNone, at(kept))
-	a.send(&wire.Append{ID: 3, Entries: []signed.Object{w.sign(invite, w.alice)}})
-	a.wantError(wire.CodeRestored)
-	w.hello(carol, wire.ReceivesNone, at(kept)).bye()
-	a.append(w.sign(invite, w.alice))
-	a.bye()
-	w.restart()
-	w.invite(1)
+		a := w.hello(w.alice, wire.ReceivesLive, at(kept))
+		if a.welcome.Missing != before {
+			t.Fatalf("missing %d", a.welcome.Missing)
+		}
+		// Nothing is ordered in place of what may come back.
+		link := must(keys.NewInvitePrivate(rand.Reader))
+		invite := chain.Invite{Key: link.Public(), Rank: chain.RankMember, Uses: 1, Expires: now() + 60_000, Kinds: []chain.Kind{chain.KindAgent}}
+		a.send(&wire.Append{ID: 1, Entries: []signed.Object{w.sign(invite, w.alice)}})
+		if e := a.wantError(wire.CodeRestored); e.RetryAfter < 1 {
+			t.Fatalf("%+v", e)
+		}
+		a.bring(kept, before)
+		push := want[*wire.Entries](a)
+		head := must(chain.DecodeHead(push.Head))
+		if head.Head.Life <= kept.Chain().Head().Head.Life || head.Verify(w.b.Key()) != nil || len(push.Entries) != int(kept.Chain().Len()-before) {
+			t.Fatalf("%+v", head.Head)
+		}
+		// The member's own roster takes that, and sees no fraud in it.
+		if _, err := kept.Append(chain.Page{From: push.From, Entries: push.Entries, Head: push.Head}, now()); err != nil {
+			t.Fatal(err)
+		}
+		if w.state().Count() != 3 {
+			t.Fatalf("%d members", w.state().Count())
+		}
+		// Until all were heard nothing new is ordered, over a restart too.
+		a.send(&wire.Append{ID: 2, Entries: []signed.Object{w.sign(invite, w.alice)}})
+		a.wantError(wire.CodeRestored)
+		a.bye()
+		w.restart()
+		for _, key := range []keys.Signer{w.alice, bob} {
+			w.hello(key, wire.ReceivesNone, at(kept)).bye()
+		}
+		a = w.hello(w.alice, wire.ReceivesNone, at(kept))
+		a.send(&wire.Append{ID: 3, Entries: []signed.Object{w.sign(invite, w.alice)}})
+		a.wantError(wire.CodeRestored)
+		w.hello(carol, wire.ReceivesNone, at(kept)).bye()
+		a.append(w.sign(invite, w.alice))
+		a.bye()
+		w.restart()
+		w.invite(1)
+	})
 }
 
 // A restored broker that orders something before it hears of what it lost has
 // signed two orders. It began a new life when it started, so nobody can make a
 // proof of fraud of that.
 func TestRestoredOrdersFirst(t *testing.T) {
-	w := newWorld(t)
-	bob := w.join("bob", "desk")
-	restore := w.backup()
-	w.join("carol", "mac")
-	kept := w.held()
-	restore()
-	w.join("dave", "pc")
-	b := w.hello(bob, wire.ReceivesLive, at(kept))
-	page := must(must(w.b.mesh(w.mesh)).page(0, 0))
-	b.bye()
-	var fork *chain.ForkError
-	var conflict *chain.ConflictError
-	_, err := kept.Append(chain.Page{Entries: page.Entries, Head: page.Head}, now())
-	if errors.As(err, &fork) || !errors.As(err, &conflict) {
-		t.Fatalf("%v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		bob := w.join("bob", "desk")
+		restore := w.backup()
+		w.join("carol", "mac")
+		kept := w.held()
+		<-timeAfter(2000) // a life is numbered by the time at which it begins
+		restore()
+		w.join("dave", "pc")
+		b := w.hello(bob, wire.ReceivesLive, at(kept))
+		page := must(must(w.b.mesh(w.mesh)).page(0, 0))
+		b.bye()
+		var fork *chain.ForkError
+		var conflict *chain.ConflictError
+		_, err := kept.Append(chain.Page{Entries: page.Entries, Head: page.Head}, now())
+		if errors.As(err, &fork) || !errors.As(err, &conflict) {
+			t.Fatalf("%v", err)
+		}
+	})
 }
 
 // The only one who holds what was lost may be a key that the broker does not
 // know any more.
 func TestRestoredByUnknown(t *testing.T) {
-	w := newWorld(t)
-	restore := w.backup()
-	before := w.state().Next()
-	bob := w.join("bob", "desk")
-	kept := w.held()
-	restore()
-	b := w.hello(bob, wire.ReceivesLive, at(kept))
-	b.send(&wire.Sync{ID: 1})
-	b.wantError(wire.CodeNotMember)
-	b.bring(kept, before)
-	want[*wire.Entries](b)
-	a := w.hello(w.alice, wire.ReceivesReplies)
-	id := a.message(bob.Public(), "you are back")
-	if _, text := b.receive(); text != "you are back" {
-		t.Fatalf("%q", text)
-	}
-	a.wantAck(id, wire.StateDelivered)
-	w.opts.GoOn = true
-	w.restart()
-	w.invite(1)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		restore := w.backup()
+		before := w.state().Next()
+		bob := w.join("bob", "desk")
+		kept := w.held()
+		restore()
+		b := w.hello(bob, wire.ReceivesLive, at(kept))
+		b.send(&wire.Sync{ID: 1})
+		b.wantError(wire.CodeNotMember)
+		b.bring(kept, before)
+		want[*wire.Entries](b)
+		a := w.hello(w.alice, wire.ReceivesReplies)
+		id := a.message(bob.Public(), "you are back")
+		if _, text := b.receive(); text != "you are back" {
+			t.Fatalf("%q", text)
+		}
+		a.wantAck(id, wire.StateDelivered)
+		w.opts.GoOn = true
+		w.restart()
+		w.invite(1)
+	})
 }
 
 // Who names a place that nobody has, and has nothing to bring, gets nowhere.

@@ -95,6 +95,10 @@ type world struct {
 	alice    keys.PeerPrivate
 }
 
+// patient is for a test in real time: whoever says hello late on a slow machine is waited
+// for.
+func patient(o *Options) { o.Limits.HelloWithin = time.Minute }
+
 const testOrigin = "http://mesh.test"
 
 func newWorld(t *testing.T, change ...func(*Options)) *world {

@@ -46,7 +46,7 @@ func TestIdleEnds(t *testing.T) {
 func TestYield(t *testing.T) {
 	for _, yields := range []bool{true, false} {
 		socket := filepath.Join(t.TempDir(), "b.sock")
-		w := newWorld(t, func(o *Options) {
+		w := newWorld(t, patient, func(o *Options) {
 			o.Listen, o.Yields = []Listen{{Addr: "unix:" + socket}}, yields
 		})
 		if resp, err := w.http().Post(testOrigin+pathYield, "", nil); err != nil || resp.StatusCode != http.StatusNotFound {
