@@ -275,6 +275,31 @@ func manyKeys(n int) chain.Revoke {
 	return r
 }
 
+// What is to be given out names a mesh, a broker and a key.
+func TestLinkCheck(t *testing.T) {
+	good, err := chain.ParseLink(linkVectors()[0].Link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		change func(*chain.Link)
+		want   error
+	}{
+		"as it was read":  {func(*chain.Link) {}, nil},
+		"no mesh":         {func(l *chain.Link) { l.Mesh = keys.MeshID{} }, chain.ErrLinkCut},
+		"no broker":       {func(l *chain.Link) { l.Broker = keys.Fingerprint{} }, chain.ErrLinkCut},
+		"no key":          {func(l *chain.Link) { l.Key = keys.InvitePrivate{} }, chain.ErrLinkCut},
+		"http elsewhere":  {func(l *chain.Link) { l.URL = "http://mesh.example.org" }, chain.ErrLinkPlain},
+		"no host to dial": {func(l *chain.Link) { l.URL = chain.URLUnix }, chain.ErrLink},
+	} {
+		l := good
+		c.change(&l)
+		if err := l.Check(); !errors.Is(err, c.want) || c.want == nil && err != nil {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
+	}
+}
+
 func TestLinkPrintsRedacted(t *testing.T) {
 	l, err := chain.ParseLink(linkVectors()[0].Link)
 	if err != nil {

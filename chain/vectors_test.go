@@ -429,7 +429,13 @@ func forkVectors() []forkVector {
 	noLower.Lower = signed.Object{Bytes: proof.Lower.Bytes[1:], Sig: proof.Lower.Sig}
 	noUpper.Upper = signed.Object{Bytes: proof.Upper.Bytes[1:], Sig: proof.Upper.Sig}
 	noEntry.Entries = []signed.Object{{Bytes: []byte("x"), Sig: second.Sig}}
-	elsewhere.Entries = []signed.Object{genesis.Object}
+	third := second.Entry
+	third.Time++
+	other, err := chain.Make(third, secret("alice"))
+	if err != nil {
+		panic(err)
+	}
+	elsewhere.Entries = []signed.Object{other.Object}
 	displaced.Upper = with(`"n":2`, `"n":3`)
 	displaced.Entries = append([]signed.Object{a.Object}, proof.Entries...)
 	return []forkVector{

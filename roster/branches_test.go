@@ -266,6 +266,10 @@ func TestNobodyGoesBack(t *testing.T) {
 	if bob.Chain().Head().Head.Time != s.now+1 {
 		t.Error("a newer confirmation was not kept")
 	}
+	mustAppend(t, bob, chain.Page{Head: b.head(at.N, s.now).Object}, roster.Same)
+	if bob.Chain().Head().Head.Time != s.now+1 {
+		t.Error("an older confirmation was kept")
+	}
 	if bob.Chain().Compare(at) != chain.Part || bob.Chain().Compare(signed.At{N: at.N + 1}) != chain.Ahead ||
 		bob.Chain().Compare(signed.At{N: 2}) != chain.Other {
 		t.Error("places are told wrongly")

@@ -88,6 +88,13 @@ export function jsonVectors() {
   put('an overlong encoding', concat(text('{"role":"'), [0xc0, 0xae], text('"}')), bad)
   put('a surrogate as bytes', concat(text('{"role":"'), [0xed, 0xa0, 0xbd], text('"}')), bad)
   put('16 deep', '{"extra":' + '['.repeat(15) + ']'.repeat(15) + '}', bad, ok)
+  put('16 objects deep', '{"extra":'.repeat(15) + '{}' + '}'.repeat(15), bad, ok)
+  put('17 objects deep', '{"extra":'.repeat(16) + '{}' + '}'.repeat(16), bad)
+  put('no colon', '{"n" 1}', bad)
+  put('a sign without digits', '{"n":-}', bad)
+  put('an escape in capitals', '{"role":"\\u00E9"}', ok)
+  put('an escape that does not end', '{"role":"\\u12', bad)
+  put('a line break behind an escape', '{"role":"\\t\n"}', bad)
   put('17 deep', '{"extra":' + '['.repeat(16) + ']'.repeat(16) + '}', bad)
   return {
     about: 'JSON texts and whether they are taken into {"role": text, "n": integer, "list": [integer, ...], ' +
