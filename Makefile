@@ -1,4 +1,4 @@
-# One target a job; `make help` lists them. Nothing here needs root but test-system.
+# One target a job; `make help` lists them. Nothing here needs root but what is named system.
 
 GO       ?= go
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
@@ -9,7 +9,7 @@ FUZZTIME ?= 10s
 # SQLite's C, translated, is not ours to check, and takes more than half of a race run's time.
 NORACE   := -gcflags=modernc.org/sqlite/lib=-race=false -gcflags=modernc.org/libc/...=-race=false
 
-.PHONY: help build test test-system race vet fuzz kills cross cross-all torture bench vectors clean
+.PHONY: help build test test-system race vet fuzz kills cross cross-all torture torture-system bench vectors clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ torture: npm cross-all ## the long forms: 100,000 schedules, 10,000 half-open ha
 	$(GO) test -count=1 -run TestBrokerKilledUnderLoad -timeout 2h ./e2e -kills 200
 	$(GO) test -count=1 -timeout 2h ./peer -run TestMangledFrames -manglings 500
 	$(MAKE) fuzz FUZZTIME=5m
+
+torture-system: npm ## the long forms that need root: 1,000 power cuts of each program
+	$(GO) test -tags system -count=1 -timeout 2h ./e2e -run TestPowerCut -power-cuts 1000
 
 bench: ## sealed and acknowledged messages beside a bare relay, as ratios of one run
 	$(GO) run ./bench

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -130,7 +131,7 @@ func (p *person) traced() *trace {
 		p.t.Fatal(err)
 	}
 	p.prefix = []string{"strace", "-D", "-f", "-q", "-yy", "-xx", "-s", "1000000", "-e", "signal=none",
-		"-e", "trace=write,writev,sendto,sendmsg,pwrite64,pwritev,pwritev2,fdatasync,fsync", "-o", fifo}
+		"-e", "trace=write,writev,sendto,sendmsg,pwrite64,pwritev,pwritev2,fdatasync,fsync,ftruncate,unlink,unlinkat", "-o", fifo}
 	if _, err := exec.LookPath("strace"); err != nil {
 		p.t.Fatal(err)
 	}
@@ -152,6 +153,7 @@ type call struct {
 	name       string
 	file       string // path, or the two ends of a connection
 	data       []byte
+	offset     int // where it writes, or how long it leaves the file
 	begin, end int
 	ok         bool
 }
@@ -160,6 +162,7 @@ var (
 	callLine   = regexp.MustCompile(`^(\d+) +(\w+)\((\d+)<((?:TCP|UNIX).*?\]|[^>]*)>(.*)$`)
 	resumeLine = regexp.MustCompile(`^(\d+) +<\.\.\. (\w+) resumed>.*= (-?\d+)`)
 	resultTail = regexp.MustCompile(`= (-?\d+)(?: \w+ \(.*\))?$`)
+	unlinkLine = regexp.MustCompile(`^(\d+) +(unlink(?:at)?)\(.*"((?:\\x[0-9a-f]{2})+)".* = (-?\d+)`)
 	hexString  = regexp.MustCompile(`"((?:\\x[0-9a-f]{2})*)"`)
 )
 
@@ -175,16 +178,21 @@ func (tr *trace) calls(t *testing.T) []*call {
 	for n, line := range strings.Split(tr.text.String(), "\n") {
 		if m := resumeLine.FindStringSubmatch(line); m != nil {
 			if c := open[m[1]]; c != nil && c.name == m[2] {
-				c.end, c.ok = n, !strings.HasPrefix(m[3], "-")
+				c.end = n
+				c.returned(m[3])
 				delete(open, m[1])
 			}
+			continue
+		}
+		if m := unlinkLine.FindStringSubmatch(line); m != nil {
+			all = append(all, &call{name: m[2], file: unhex(m[3]), begin: n, end: n, ok: m[4] == "0"})
 			continue
 		}
 		m := callLine.FindStringSubmatch(line)
 		if m == nil {
 			continue
 		}
-		c := &call{name: m[2], file: unhex(m[4]), begin: n, end: n}
+		c := &call{name: m[2], file: unhex(m[4]), offset: offsetOf(m[2], m[5]), begin: n, end: n}
 		for _, s := range hexString.FindAllStringSubmatch(m[5], -1) {
 			c.data = append(c.data, unhex(s[1])...)
 		}
@@ -194,10 +202,19 @@ func (tr *trace) calls(t *testing.T) []*call {
 			open[m[1]] = c
 			continue
 		}
-		result := resultTail.FindStringSubmatch(m[5])
-		c.ok = result != nil && !strings.HasPrefix(result[1], "-")
+		if result := resultTail.FindStringSubmatch(m[5]); result != nil {
+			c.returned(result[1])
+		}
 	}
 	return all
+}
+
+// returned takes a call's result: what it did not write, another one does.
+func (c *call) returned(result string) {
+	n, err := strconv.Atoi(result)
+	if c.ok = err == nil && n >= 0; c.ok && len(c.data) > n {
+		c.data = c.data[:n]
+	}
 }
 
 // unhex decodes \x41\x42, and leaves other text as it is.
