@@ -15,32 +15,28 @@ import (
 type network struct {
 	t              *testing.T
 	server, behind string // names of the namespaces
+	router         string // between them
 }
 
 func newNetwork(t *testing.T) *network {
 	t.Helper()
 	id := os.Getpid() % 10000
-	n := &network{t: t, server: fmt.Sprintf("cm-a%d", id), behind: fmt.Sprintf("cm-b%d", id)}
-	router := fmt.Sprintf("cm-r%d", id)
-	for _, ns := range []string{n.server, router, n.behind} {
+	n := &network{t: t, server: fmt.Sprintf("cm-a%d", id), behind: fmt.Sprintf("cm-b%d", id), router: fmt.Sprintf("cm-r%d", id)}
+	for _, ns := range []string{n.server, n.router, n.behind} {
 		n.run("ip", "netns", "add", ns)
 		t.Cleanup(func() { exec.Command("ip", "netns", "del", ns).Run() })
 		n.run("ip", "-n", ns, "link", "set", "lo", "up")
 	}
-	n.wire(n.server, "192.168.77.10/24", router, "192.168.77.1/24", "s")
-	n.wire(n.behind, "10.66.0.2/24", router, "10.66.0.1/24", "b")
+	n.wire(n.server, "192.168.77.10/24", n.router, "192.168.77.1/24", "s")
+	n.wire(n.behind, "10.66.0.2/24", n.router, "10.66.0.1/24", "b")
 	n.run("ip", "-n", n.behind, "route", "add", "default", "via", "10.66.0.1")
-	n.run("ip", "netns", "exec", router, "sysctl", "-qw", "net.ipv4.ip_forward=1")
-	nft := exec.Command("ip", "netns", "exec", router, "nft", "-f", "-")
-	nft.Stdin = strings.NewReader(`table ip nat {
+	n.run("ip", "netns", "exec", n.router, "sysctl", "-qw", "net.ipv4.ip_forward=1")
+	n.nft(`table ip nat {
 	chain post {
 		type nat hook postrouting priority srcnat
 		ip saddr 10.66.0.0/24 masquerade
 	}
 }`)
-	if out, err := nft.CombinedOutput(); err != nil {
-		t.Fatalf("nft: %v\n%s", err, out)
-	}
 	return n
 }
 
