@@ -53,8 +53,9 @@ type Elsewhere struct {
 }
 
 // drainQuiet is how long nothing has to come before all is taken to have come: the
-// broker may hand something of what waited to another session.
-const drainQuiet = 500 * time.Millisecond
+// broker may hand something of what waited to another session. Slow disks and lines
+// are waited for.
+const drainQuiet = 3 * time.Second
 
 // Drained waits until the broker has handed over all that waited when the peer
 // connected. For sessions that receive Drain or Live.

@@ -36,6 +36,7 @@ func TestScript(t *testing.T) {
 			"tell":   cmdTell,
 			"end":    cmdEnd,
 			"said":   cmdSaid,
+			"soon":   cmdSoon,
 			"exits":  cmdExits,
 			"save":   cmdSave,
 			"isjson": cmdIsJSON,

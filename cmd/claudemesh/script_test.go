@@ -172,6 +172,25 @@ func cmdAwait(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// soon PATTERN COMMAND ARG...: runs a command again and again until its standard output
+// matches: what another process says has to reach it first.
+func cmdSoon(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: soon PATTERN COMMAND ARG...")
+	}
+	re, err := regexp.Compile("(?m)" + args[0])
+	ts.Check(err)
+	for limit := time.Now().Add(awaitLimit); ; {
+		_ = ts.Exec(args[1], args[2:]...) // what it prints counts
+		if re.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+		if time.Now().After(limit) {
+			ts.Fatalf("%s did not come to say %s", strings.Join(args[1:], " "), args[0])
+		}
+	}
+}
+
 // [!] said NAME PATTERN: what the command has printed so far matches.
 func cmdSaid(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 2 {
