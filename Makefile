@@ -45,8 +45,8 @@ fuzz: ## each fuzz target for FUZZTIME (10s), two at a time
 	done | xargs -P 2 -n 2 sh -c 'echo "fuzz $$0 $$1"; \
 	  $(GO) test -run "^$$" -fuzz "^$$1$$" -fuzztime $(FUZZTIME) -parallel 1 $$0'
 
-kills: ## kill the real broker 20 times under load
-	$(GO) test -count=1 -run TestBrokerKilledUnderLoad -timeout 10m ./e2e -kills 20
+kills: ## kill the real broker, a sender and a recipient 20 times under load
+	$(GO) test -count=1 -run 'TestBrokerKilledUnderLoad|TestEndsKilledUnderLoad' -timeout 20m ./e2e -kills 20
 
 cross: ## two foreign targets, static
 	@$(MAKE) --no-print-directory cross-all TARGETS='darwin/arm64 windows/amd64'
@@ -57,11 +57,11 @@ cross-all: ## all six targets, static, into dist/
 	  CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o dist/claudemesh-$$os-$$arch$$ext ./cmd/claudemesh; \
 	done
 
-torture: npm cross-all ## the long forms: 100,000 schedules, 10,000 half-open handshakes, 200 kills, long fuzz, all targets (hours)
+torture: npm cross-all ## the long forms: 100,000 schedules, 10,000 half-open handshakes, 200 kills of each end, 500 runs of mangled frames, long fuzz, all targets (hours)
 	$(GO) test -count=1 -timeout 2h ./delivery -run TestSchedules -schedules 100000
 	$(GO) test -count=1 -timeout 2h ./roster -run TestAdversary -schedules 100000
 	$(GO) test -count=1 ./broker -run TestHandshakeUnderAttack -half-open 10000
-	$(GO) test -count=1 -run TestBrokerKilledUnderLoad -timeout 2h ./e2e -kills 200
+	$(GO) test -count=1 -run 'TestBrokerKilledUnderLoad|TestEndsKilledUnderLoad' -timeout 4h ./e2e -kills 200
 	$(GO) test -count=1 -timeout 2h ./peer -run TestMangledFrames -manglings 500
 	$(MAKE) fuzz FUZZTIME=5m
 

@@ -29,6 +29,10 @@ var binary string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	if dir := os.Getenv(loadDir); dir != "" {
+		sendLoad(dir, os.Getenv(loadRun)) // a sender of TestEndsKilledUnderLoad
+		return
+	}
 	dir, err := os.MkdirTemp("", "claudemesh-e2e")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

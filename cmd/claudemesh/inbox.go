@@ -83,11 +83,15 @@ type inboxMessage struct {
 	Body    string    `json:"body"`
 	SentAt  time.Time `json:"sent_at"`
 	Kind    string    `json:"kind"`
-	ReplyTo *string   `json:"reply_to"` // null where it answers nothing
+	ReplyTo *string   `json:"reply_to"`          // null where it answers nothing
+	Again   bool      `json:"again,omitempty"`   // it may have been shown before
+	Late    bool      `json:"late,omitempty"`    // a later one of the same session was shown before
+	Missing int       `json:"missing,omitempty"` // so many before it did not come
 }
 
 func inJSON(m peer.Message) inboxMessage {
-	j := inboxMessage{ID: m.ID.String(), Mesh: m.MeshName, From: m.From.Address, Body: m.Body, SentAt: m.Sent.UTC(), Kind: string(m.Kind)}
+	j := inboxMessage{ID: m.ID.String(), Mesh: m.MeshName, From: m.From.Address, Body: m.Body, SentAt: m.Sent.UTC(), Kind: string(m.Kind),
+		Again: m.Again, Late: m.Late, Missing: m.Missing}
 	if !m.ReplyTo.IsZero() {
 		id := m.ReplyTo.String()
 		j.ReplyTo = &id
@@ -133,6 +137,9 @@ func (a *app) showMessage(m peer.Message) error {
 	}
 	if m.Again {
 		head += "  (may have been shown before)"
+	}
+	if m.Late {
+		head += "  (comes late: a later one was shown before)"
 	}
 	if m.Early {
 		head += "  (its sender's clock is ahead)"

@@ -1,0 +1,79 @@
+package peer_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/claudemesh/claudemesh-go/internal/meshtest"
+	"github.com/claudemesh/claudemesh-go/peer"
+)
+
+// While everybody was down, the clock of the machine jumped: what was acknowledged before
+// is shown, once, and what comes afterwards is not held up by it. Every bubble of synctest
+// begins at the same moment, so a second one over the same folders is a clock that went
+// back by as much as passed in the first.
+//
+// That a clock jumps under a running program is for the state machines, which are handed
+// the time: TestSchedules of package delivery.
+func TestClockJumpsWhileDown(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		before time.Duration // after this much of the first life the message is written
+		after  time.Duration // and so much of the second one passes before anybody is up
+	}{
+		{"forward an hour", 0, time.Hour},
+		{"forward six days", 0, 6 * 24 * time.Hour},
+		{"back five minutes", 5 * time.Minute, 0},
+		{"back an hour", time.Hour, 0},
+		{"back a day", 24 * time.Hour, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			var told peer.Sent
+			synctest.Test(t, func(t *testing.T) {
+				m := meshtest.New(t, meshtest.Options{Dir: dir})
+				defer m.Stop()
+				sender := m.Create("alice", "laptop")
+				m.Join("bob", "desk")
+				meshtest.Pass(c.before)
+				alice := sender.Live("a")
+				defer m.Close(alice)
+				told = send(t, alice, "bob", "before the jump", peer.SendOptions{})
+				if told.To[0].State != peer.Queued {
+					t.Fatalf("%+v", told.To)
+				}
+			})
+			synctest.Test(t, func(t *testing.T) {
+				<-time.After(c.after)
+				m := meshtest.New(t, meshtest.Options{Dir: dir})
+				defer m.Stop()
+				bob := m.Machine("bob", "desk").Live("b")
+				alice := m.Machine("alice", "laptop").Live("a")
+				defer func() { m.Close(alice, bob) }()
+				late := c.before > 10*time.Minute // it is dated in the future now, and waits for its time
+				if !late {
+					wantBody(t, bob, "before the jump", false)
+				}
+				send(t, alice, "bob", "after the jump", peer.SendOptions{})
+				wantBody(t, bob, "after the jump", false)
+				if late {
+					m.Close(alice, bob)
+					meshtest.Pass(c.before)
+					bob, alice = m.Machine("bob", "desk").Live("b"), m.Machine("alice", "laptop").Live("a")
+					wantBody(t, bob, "before the jump", true)
+				}
+				nothingMore(t, bob)
+				wantLast(t, alice, told.Short, step{peer.Seen, peer.Receipt, ""})
+			})
+		})
+	}
+}
+
+// wantBody waits for the next message, which may be marked as early only.
+func wantBody(t *testing.T, p *peer.Peer, body string, early bool) {
+	t.Helper()
+	if got := meshtest.Next(t, p); got.Body != body || got.Early != early || got.Again || got.Late || got.Missing > 0 {
+		t.Errorf("got %+v, want %q, early %v", got, body, early)
+	}
+}
