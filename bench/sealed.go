@@ -26,8 +26,9 @@ type sealedRig struct {
 
 // link is one pair: a sender and a recipient, connected.
 type link struct {
-	pair int
-	body string
+	pair    int
+	address string // of the recipient
+	body    string // of every message: their numbers are sealed beside it
 
 	sender   *client
 	sealing  *seal.Pair
@@ -69,7 +70,7 @@ func startSealed(ctx context.Context, cfg config, size int) (rig, error) {
 
 func newLink(ctx context.Context, m *mesh, pair, size, inFlight int) (*link, error) {
 	from, to := m.peers[2*pair], m.peers[2*pair+1]
-	l := &link{pair: pair, body: strings.Repeat("x", size-8), out: map[keys.MessageID]uint64{},
+	l := &link{pair: pair, address: "user" + strconv.Itoa(2*pair+1), body: strings.Repeat("x", size), out: map[keys.MessageID]uint64{},
 		inbox: map[keys.MessageID]struct{}{}, receipts: make(chan keys.MessageID, inFlight)}
 	var err error
 	if l.sealing, err = seal.NewPair(from, to.Public()); err != nil {
@@ -106,8 +107,7 @@ func (l *link) send(m *mesh, w *watch) error {
 	l.mu.Lock()
 	l.out[id] = l.sequence
 	l.mu.Unlock()
-	return sealAs(l.sender, m, l.sealing, id, at, l.sequence, "user"+strconv.Itoa(2*l.pair+1),
-		l.body+fmt.Sprintf("%08d", l.sequence%1e8))
+	return sealAs(l.sender, m, l.sealing, id, at, l.sequence, l.address, l.body)
 }
 
 // readAcks finishes what is acknowledged.
@@ -155,7 +155,7 @@ func (l *link) readMessages(all *load, mesh keys.MeshID) error {
 			if err != nil {
 				return fmt.Errorf("recipient %d: %w", l.pair, err)
 			}
-			if m.Seq != next || len(m.Body) != len(l.body)+8 {
+			if m.Seq != next || m.Body != l.body {
 				return fmt.Errorf("recipient %d: message %d of %d B, not %d", l.pair, m.Seq, len(m.Body), next)
 			}
 			all.watch.arrived(next)
