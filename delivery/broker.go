@@ -38,16 +38,16 @@ type Broker struct {
 	saving      []saving // asked for and not answered, from head on
 	head        int
 	seq         uint64
-	grace       int             // items whose commit waits
-	due         [8][]*peerState // by the millisecond, modulo 8; who is due later is looked at in vain
-	emptied     []*peerState    // empty, the memory of the bucket looked at last
-	ticked      int64           // buckets up to here were looked at
-	waiting     int             // messages that wait, of all recipients
-	sweepAt     int64           // when the store is searched for what expired
-	sweeping    bool            // it is being searched
-	telling     []*connState    // on which outcomes were told
-	oldAt       int64           // when claims and outcomes are swept
-	retryAt     int64           // when what failed is fetched again; 0: nothing did
+	grace       int              // items whose commit waits
+	due         [16][]*peerState // by the millisecond, modulo 16; who is due later is looked at in vain
+	emptied     []*peerState     // empty, the memory of the bucket looked at last
+	ticked      int64            // buckets up to here were looked at
+	waiting     int              // messages that wait, of all recipients
+	sweepAt     int64            // when the store is searched for what expired
+	sweeping    bool             // it is being searched
+	telling     []*connState     // on which outcomes were told
+	oldAt       int64            // when claims and outcomes are swept
+	retryAt     int64            // when what failed is fetched again; 0: nothing did
 	retry       []*Fetch
 	groups      []*group     // with something out that was not claimed
 	groupsAt    int64        // when the first of them is due
