@@ -69,11 +69,17 @@ func (b *Broker) Send(now int64, s *Send) {
 		if it.place == placeDone || it.asking {
 			continue
 		}
-		if shared == nil {
-			shared = &Message{From: c.peer.key, ID: s.ID, Class: s.Class, Priority: s.Priority, One: s.One,
-				Expires: m.expires, Sent: b.now, Sealed: s.Sealed}
+		if shared == nil { // most have one recipient: one piece of memory for both
+			made := &struct {
+				message Message
+				row     Row
+			}{message: Message{From: c.peer.key, ID: s.ID, Class: s.Class, Priority: s.Priority, One: s.One,
+				Expires: m.expires, Sent: b.now, Sealed: s.Sealed}}
+			shared, it.row = &made.message, &made.row
+		} else {
+			it.row = &Row{}
 		}
-		it.row = &Row{Message: shared, To: to.key, Lane: it.lane, N: it.n, Session: it.hint, Box: s.To[i].Box}
+		*it.row = Row{Message: shared, To: to.key, Lane: it.lane, N: it.n, Session: it.hint, Box: s.To[i].Box}
 		it.size = it.row.Size()
 	}
 	if m.one {
