@@ -258,7 +258,7 @@ func (p *Peer) reviewTrust() {
 		return
 	}
 	for _, user := range cleared {
-		p.warn(fmt.Sprintf("the devices of %s changed, and none of those that you verified let the new one in: %s is not verified any more. Compare again: claudemesh verify %s", user, user, user))
+		p.warn(fmt.Sprintf("the devices of %s changed: one that you verified is gone, or one came that none of them let in. So %s is not verified any more. Compare again: claudemesh verify %s", user, user, user))
 	}
 }
 

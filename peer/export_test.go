@@ -4,7 +4,9 @@ import (
 	"context"
 
 	"github.com/claudemesh/claudemesh-go/delivery"
+	"github.com/claudemesh/claudemesh-go/keys"
 	"github.com/claudemesh/claudemesh-go/profile"
+	"github.com/claudemesh/claudemesh-go/seal"
 	"github.com/claudemesh/claudemesh-go/signed"
 )
 
@@ -59,4 +61,21 @@ func (p *Peer) Append(ctx context.Context, e signed.Object) error {
 	}
 	_, err = p.appendOn(ctx, l, []signed.Object{e})
 	return err
+}
+
+// SendRoster sends a roster message that nobody may have asked for, as a hostile member
+// can.
+func (p *Peer) SendRoster(to keys.Public, r *seal.Roster) { p.sendRoster(to, r) }
+
+// Gathered is how many entries are held of an answer that came in these messages; -1
+// where they are too many.
+func Gathered(messages ...*seal.Roster) (n int) {
+	p := &Peer{}
+	for _, r := range messages {
+		n = -1
+		if b := p.gather(keys.Public{1}, r); b != nil {
+			n = len(b.entries)
+		}
+	}
+	return n
 }

@@ -172,7 +172,7 @@ func (p *Peer) flushReceipts(ctx context.Context) {
 // messages that were sent from here.
 func (p *Peer) receipt(a *arrival, f fit) {
 	switch {
-	case f == stranger || !isMember(p.members(), a.from):
+	case !isMember(p.members(), a.from): // also one who stands where this peer does not
 		p.answer(a.line, wire.VerdictRefused, whyStranger(p.members(), a.from, now()), a.from, a.id)
 		return
 	case f == other:

@@ -194,7 +194,7 @@ func (l *Liar) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // pingEvery is how often the liar gives a peer a sign of life, as a broker does.
-const pingEvery = 30 * time.Second
+const pingEvery = wire.Heartbeat * time.Millisecond
 
 // keepAlive gives a peer signs of life: pings end at each hop.
 func keepAlive(ctx context.Context, down *websocket.Conn) {
