@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/claudemesh/claudemesh-go/store"
 	"github.com/claudemesh/claudemesh-go/wire"
 )
 
@@ -57,6 +58,46 @@ func TestConsumerThatStopsReading(t *testing.T) {
 			if _, text := b.receive(); !strings.HasPrefix(text, fmt.Sprint(i, " ")) {
 				t.Fatalf("%.20q comes as %d", text, i)
 			}
+		}
+	})
+}
+
+// A broker that is stopped writes the audit rows that wait for their batch: with the
+// message's row less than a second old, nothing is missing and the chain of hashes holds.
+func TestAuditIsWrittenAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		bob := w.join("bob", "desk")
+		<-time.After(5 * time.Second) // what came before is written
+		a := w.hello(w.alice, wire.ReceivesReplies)
+		const messages = 5
+		for i := range messages {
+			a.wantAck(a.message(bob.Public(), fmt.Sprint(i)), wire.StateQueued)
+		}
+		count := func(s store.Store) (n int) {
+			for _, r := range must(s.AuditLog(t.Context(), w.mesh, 0, 100)) {
+				if r.Event == auditMessage {
+					n++
+				}
+			}
+			return n
+		}
+		if n := count(w.b.store); n == messages {
+			t.Fatal("the rows are written at once: this test shows nothing")
+		}
+		if err := w.stop(); err != nil {
+			t.Fatal(err)
+		}
+		s, err := store.OpenSQLite(t.Context(), w.opts.Dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		if n := count(s); n != messages {
+			t.Errorf("%d messages in the audit log, %d were taken", n, messages)
+		}
+		if err := s.CheckAudit(t.Context(), w.mesh); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/claudemesh/claudemesh-go/delivery"
@@ -222,6 +223,46 @@ func TestMessagesWhileTheBrokersDiskIsFull(t *testing.T) {
 	}
 	if want := []string{"with room", "without room", "room again"}; !slices.Equal(got, want) {
 		t.Errorf("carol has %q, want %q", got, want)
+	}
+	up.stop()
+}
+
+// TestMessagesWhileAProfilesDiskCannotBeWritten: the recipient's disk, and the sender's,
+// is full, then read-only. Nothing is said to be sent or taken that is not kept, what is
+// wrong is said, and with room everything comes, once.
+func TestMessagesWhileAProfilesDiskCannotBeWritten(t *testing.T) {
+	d := newDisk(t, "16m")
+	alice, bob := newPerson(t, "alice"), newPerson(t, "bob")
+	bob.dir = filepath.Join(d.path, "bob")
+	up, _ := alice.up("--listen", "127.0.0.1:0", "--name", "alice")
+	bob.doWith(alice.invite()+"\n", "join", "--name", "bob", "--device", "host")
+	bob.do("send", "alice", "with room")
+	alice.expect("bob@host", "with room")
+
+	ballast := filepath.Join(d.path, "ballast")
+	for _, c := range []struct {
+		name, says  string
+		spoil, mend func()
+	}{
+		{"full", "the disk is full", func() {
+			exec.Command("dd", "if=/dev/zero", "of="+ballast, "bs=4k").Run() // until the disk is full
+		}, func() { d.run("rm", ballast) }},
+		{"read-only", "read-only", func() { d.remount("ro") }, func() { d.remount("rw") }},
+	} {
+		c.spoil()
+		if sent := alice.send("bob", "to a disk that is "+c.name); sent.State != "queued" {
+			t.Errorf("%s: %+v", c.name, sent)
+		}
+		for _, args := range [][]string{{"inbox"}, {"send", "alice", "from a disk that is " + c.name}} {
+			r := bob.try("", args...)
+			if r.code == 0 || !strings.Contains(r.err, c.says) || strings.Contains(r.out, "to a disk") {
+				t.Errorf("%s: %s ends with %d\n%s%s", c.name, args[0], r.code, r.out, r.err)
+			}
+		}
+		c.mend()
+		bob.expect("alice@", "to a disk that is "+c.name)
+		bob.do("send", "alice", "mended")
+		alice.expect("bob@host", "mended")
 	}
 	up.stop()
 }

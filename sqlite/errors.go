@@ -112,6 +112,9 @@ func classify(err error) error {
 	if !errors.As(err, &e) {
 		return ofFile(err)
 	}
+	if e.Code() == codes.SQLITE_IOERR_SHMSIZE {
+		return ErrFull // no room for the log's index, which opening makes
+	}
 	switch e.Code() & 0xff {
 	case codes.SQLITE_FULL:
 		return ErrFull

@@ -1,0 +1,96 @@
+package peer_test
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/claudemesh/claudemesh-go/internal/meshtest"
+	"github.com/claudemesh/claudemesh-go/peer"
+)
+
+// TestDevicesClaim: what is for any one device of a user is shown by one, though both ask
+// for it at the same moment; what a device was handed and did not show before it left, the
+// other one shows, in order; and the sender hears which device it was.
+func TestDevicesClaim(t *testing.T) {
+	run(t, func(t *testing.T, m *meshtest.Mesh) {
+		alice := m.Create("alice", "laptop").Live("a")
+		defer m.Close(alice)
+		desk := m.Join("bob", "desk").Live("b")
+		phoneMachine := m.Join("bob", "phone")
+		asked, err := desk.Requests(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := desk.Admit(t.Context(), asked[0]); err != nil {
+			t.Fatal(err)
+		}
+		phone := phoneMachine.Live("b")
+		defer m.Close(phone)
+
+		sent := map[string]peer.Sent{}
+		say := func(bodies ...string) {
+			for _, body := range bodies {
+				sent[body] = send(t, alice, "bob", body, peer.SendOptions{Priority: peer.Low, SeenWait: -1})
+			}
+			synctest.Wait()
+		}
+		shown := map[string]string{} // body to device
+		take := func(p *peer.Peer) (got []string) {
+			in, err := p.Take(t.Context(), peer.TakeOptions{Asked: true})
+			if err != nil {
+				t.Error(err)
+			}
+			if err := p.Seen(t.Context(), in.Messages...); err != nil {
+				t.Error(err)
+			}
+			return bodies(in)
+		}
+		note := func(device string, got []string) {
+			for _, body := range got {
+				if by, twice := shown[body]; twice {
+					t.Errorf("%q is shown by %s and by %s", body, by, device)
+				}
+				shown[body] = device
+			}
+		}
+
+		say("one", "two", "three", "four")
+		for range 3 { // one that waits for a device that did not claim passes on after a minute
+			var both sync.WaitGroup
+			var atDesk, atPhone []string
+			both.Go(func() { atDesk = take(desk) })
+			both.Go(func() { atPhone = take(phone) })
+			both.Wait()
+			note("desk", atDesk)
+			note("phone", atPhone)
+			meshtest.Pass(90 * time.Second)
+		}
+		if len(shown) != 4 {
+			t.Errorf("shown are %v", shown)
+		}
+
+		// Desk leaves with what it was handed.
+		say("five", "six")
+		m.Close(desk)
+		meshtest.Pass(90 * time.Second)
+		got := take(phone)
+		if !slices.Equal(got, []string{"five", "six"}) {
+			t.Errorf("the other device has %q", got)
+		}
+		note("phone", got)
+		meshtest.Pass(5 * time.Second)
+		for body, s := range sent {
+			trace, err := alice.Message(t.Context(), s.Short)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r := trace.To[0]; len(trace.To) != 1 || r.State != peer.Seen || r.Device != shown[body] {
+				t.Errorf("%q was shown by %s: alice hears %s", body, shown[body], fmt.Sprint(r.State, " by ", r.Device))
+			}
+		}
+	})
+}
