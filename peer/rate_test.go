@@ -39,8 +39,11 @@ func TestSenderThatIsTooFast(t *testing.T) {
 		if alice.Condition().State != peer.Online {
 			t.Errorf("the sender is %s", alice.Condition().State)
 		}
+		// What alice says of it waits behind her messages, so it may be queued first.
 		back := send(t, bob, "alice", "you are loud", peer.SendOptions{SeenWait: -1})
-		wantSteps(t, bob, back.Short, step{peer.Pending, peer.OwnWord, ""}, step{peer.Delivered, peer.BrokerWord, ""})
+		if got := back.To[0].State; got != peer.Queued && got != peer.Delivered {
+			t.Errorf("who is not too fast hears %s", got)
+		}
 
 		for i := range sent {
 			if got := meshtest.Next(t, bob); got.Body != fmt.Sprint("message ", i) || got.Missing > 0 || got.Late || got.Again {
