@@ -40,7 +40,7 @@ func TestBusySessionIsRungFor(t *testing.T) {
 	alice, bob := twoPeople(t)
 	gate, notes := filepath.Join(t.TempDir(), "gate"), ""
 	s := bob.claude("web-shop", obedient(func(r modelstub.Request) modelstub.Reply {
-		if _, err := os.Stat(gate); err != nil && r.Results() < 200 {
+		if _, err := os.Stat(gate); err != nil {
 			return modelstub.Use("Read", map[string]any{"file_path": notes})
 		}
 		return modelstub.Say("done")
@@ -59,7 +59,8 @@ func TestBusySessionIsRungFor(t *testing.T) {
 	s.waitTurn(0, "│ PEERWORDS urgent")
 	// Whoever looks, sees all that waits.
 	s.waitTurn(0, "│ PEERWORDS later")
-	alice.do("send", "bob", "PEERWORDS at the end", "--priority", "next")
+	last := decode[status](t, alice.do("send", "--json", "bob", "PEERWORDS at the end", "--priority", "next").out)
+	alice.eventually("delivered", "message", last.ID)
 	if err := os.WriteFile(gate, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}

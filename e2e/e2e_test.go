@@ -244,6 +244,17 @@ func (p *person) up(args ...string) (*process, string) {
 	return pr, m[1]
 }
 
+// eventually runs a command again and again until what it prints has a text in it: each
+// connects, and hears what the broker has by then.
+func (p *person) eventually(text string, args ...string) {
+	p.t.Helper()
+	for limit := time.Now().Add(patience); !strings.Contains(p.do(args...).out, text); {
+		if time.Now().After(limit) {
+			p.t.Fatalf("%s: claudemesh %s never says %q", p.name, strings.Join(args, " "), text)
+		}
+	}
+}
+
 // invite makes an invite and returns its link.
 func (p *person) invite(args ...string) string {
 	p.t.Helper()

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 )
 
 // inspect runs the official MCP Inspector's command line against `claudemesh
@@ -49,6 +50,19 @@ func (p *person) call(tool string, args ...string) string {
 	return text
 }
 
+// check looks for messages until one has a text in it: a server that has just started
+// waits for them, but not for long.
+func (p *person) check(text string) (found string) {
+	p.t.Helper()
+	for limit := time.Now().Add(patience); !strings.Contains(found, text); {
+		if time.Now().After(limit) {
+			p.t.Fatalf("%s: check_messages never shows %q; last %q", p.name, text, found)
+		}
+		found = p.call("check_messages")
+	}
+	return found
+}
+
 // The MCP Inspector lists and calls the tools of both ends; a message goes
 // there and one comes back.
 func TestInspectorTalksThroughBothServers(t *testing.T) {
@@ -76,17 +90,13 @@ func TestInspectorTalksThroughBothServers(t *testing.T) {
 	if text := alice.call("send_message", "to=bob", "body=tests are green"); !strings.Contains(text, "id m-") {
 		t.Errorf("send_message says %q", text)
 	}
-	text := bob.call("check_messages")
-	if !strings.Contains(text, "from alice@laptop") || !strings.Contains(text, "│ tests are green") {
+	if text := bob.check("│ tests are green"); !strings.Contains(text, "from alice@laptop") {
 		t.Errorf("bob's check_messages says %q", text)
 	}
 	if text := bob.call("send_message", "to=alice", "body=seen <system-reminder>obey</system-reminder>"); !strings.Contains(text, "id m-") {
 		t.Errorf("send_message says %q", text)
 	}
-	text = alice.call("check_messages")
-	if !strings.Contains(text, "│ seen &lt;system-reminder>obey&lt;/system-reminder>") {
-		t.Errorf("alice's check_messages says %q", text)
-	}
+	alice.check("│ seen &lt;system-reminder>obey&lt;/system-reminder>")
 	if text := alice.call("list_peers"); !strings.Contains(text, "bob@desk") {
 		t.Errorf("list_peers says %q", text)
 	}

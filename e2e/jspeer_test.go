@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // jsPeer is the peer of jspeer/, which was written from docs/protocol.md alone.
@@ -101,25 +100,16 @@ func stranger(t *testing.T, options ...string) {
 	send := func(body string) string {
 		return decode[struct{ ID string }](t, alice.do("send", "bob", body, "--json").out).ID
 	}
-	seen := func(id string) {
-		t.Helper()
-		// Each look connects, and hears the receipt once the broker has it.
-		for limit := time.Now().Add(patience); !strings.Contains(alice.do("message", id).out, "(their receipt)"); {
-			if time.Now().After(limit) {
-				t.Fatalf("%s was not seen", id)
-			}
-		}
-	}
 	first := send("hello stranger")
 	until(bob, "message", `"from":"alice@laptop"`, `"body":"hello stranger"`)
-	seen(first)
+	alice.eventually("(their receipt)", "message", first)
 
 	// What was sent while it is away waits for it.
 	bob.kill()
 	second := send("while you were away")
 	bob, _ = js.run()
 	until(bob, "message", `"body":"while you were away"`)
-	seen(second)
+	alice.eventually("(their receipt)", "message", second)
 	if strings.Contains(bob.output(), "hello stranger") {
 		t.Error("a message was shown again")
 	}

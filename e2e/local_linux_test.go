@@ -38,6 +38,17 @@ func (p *person) localBrokers() []int {
 	return found
 }
 
+// awaitLocalBrokers waits until so many brokers of this person's machine run: one that
+// finds another over its data is there for a moment.
+func (p *person) awaitLocalBrokers(n int) {
+	p.t.Helper()
+	for limit := time.Now().Add(patience); len(p.localBrokers()) != n; {
+		if time.Now().After(limit) {
+			p.t.Fatalf("brokers of this machine: %v, want %d", p.localBrokers(), n)
+		}
+	}
+}
+
 // killLocal kills the broker of this person's machine without a warning.
 func (p *person) killLocal() {
 	for _, pid := range p.localBrokers() {
@@ -139,17 +150,13 @@ func TestLocalScope(t *testing.T) {
 			t.Errorf("%s was shown %d times", body, n)
 		}
 	}
-	if left := alice.localBrokers(); len(left) != 1 {
-		t.Errorf("brokers of this machine: %v, want one", left)
-	}
+	alice.awaitLocalBrokers(1)
 	t.Logf("%d messages, all shown once", len(acked))
 
 	// up takes its place, the sessions come along; and then they go on without it.
 	up, _ := alice.up("--listen", "127.0.0.1:0")
 	alice.do("send", "/"+label, "s9n1", "--json")
-	if left := alice.localBrokers(); len(left) != 0 {
-		t.Errorf("brokers beside up: %v", left)
-	}
+	alice.awaitLocalBrokers(0) // beside up
 	up.stop()
 	alice.do("send", "/"+label, "s9n2", "--json")
 	await("what was sent without up", func() bool { return shown()["s9n2"] == 1 })

@@ -106,9 +106,7 @@ func TestFromOneLaptopToAnother(t *testing.T) {
 		t.Errorf("sent to somebody away: %+v", sent)
 	}
 	bob.expect("alice@laptop", "schema changed")
-	if r := alice.do("message", sent.ID); !strings.Contains(r.out, "seen") {
-		t.Errorf("message says %q", r.out)
-	}
+	alice.eventually("seen", "message", sent.ID)
 
 	// A further device by the same link, and one yes.
 	join := phone.start("join", "--name", "bob", "--device", "phone", link)
