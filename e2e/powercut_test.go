@@ -42,7 +42,7 @@ func TestPowerCut(t *testing.T) {
 	}
 	t.Logf("seed %d (-cut-seed %d)", seed, seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*patience) // each cut opens a database
 	defer cancel()
 	alice, bob, carol := newPerson(t, "alice"), newPerson(t, "bob"), newPerson(t, "carol")
 
