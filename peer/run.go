@@ -33,6 +33,9 @@ func (p *Peer) run() {
 	for p.ctx.Err() == nil {
 		p.setCondition(Connecting, p.Condition().Err)
 		begun := time.Now()
+		p.mu.Lock()
+		before := p.tries
+		p.mu.Unlock()
 		err := p.connection()
 		if p.ctx.Err() != nil {
 			return
@@ -48,7 +51,9 @@ func (p *Peer) run() {
 		}
 		err = p.explain(err)
 		p.mu.Lock()
-		p.tries++
+		if p.tries == before { // else it was welcomed, and counted then: that it ended is no try
+			p.tries++
+		}
 		p.mu.Unlock()
 		if isFinal(err) {
 			p.setCondition(Ended, err)
