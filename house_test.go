@@ -49,6 +49,7 @@ var imports = map[string][]string{
 	"agent":              {"keys", "peer"},
 	"setup":              {"peer"},
 	"internal/modelstub": {},
+	"internal/history":   {},
 	"internal/meshtest":  {"keys", "broker", "peer", "profile", "store", "wire", "chain", "roster", "signed", "gather"},
 	"cmd/claudemesh":     {"keys", "wire", "chain", "broker", "profile", "peer", "agent", "setup", "store"},
 	"bench":              nil, // a program that compares: any

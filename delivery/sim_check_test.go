@@ -1,8 +1,10 @@
 package delivery
 
 import (
+	"fmt"
 	"slices"
 
+	"github.com/claudemesh/claudemesh-go/internal/history"
 	"github.com/claudemesh/claudemesh-go/keys"
 	"github.com/claudemesh/claudemesh-go/wire"
 )
@@ -233,34 +235,49 @@ func (w *world) show(p *proc, b batched) {
 	if rec.over == wire.StateRefused && !d.revoked && !w.clocks && w.limit == 0 {
 		w.fail("m%d shown after it was refused", m.idx)
 	}
-	if !b.Again {
-		m.unmarked++
-		if rec.shown > 0 {
-			w.fail("m%d shown twice to %v without a mark", m.idx, d)
-		}
-		if m.one && m.unmarked > 1 {
-			w.fail("m%d shown by two devices", m.idx)
+	for _, before := range m.stream.msgs[:m.n-1] {
+		if r := d.rowOf(before); r != nil && (r.State == InboxHeld || r.ahead(d.now())) {
+			w.history.KeptBack(before.String(), d.String())
 		}
 	}
+	w.history.Shown(history.Showing{ID: m.String(), By: d.String(), Time: b.at, Again: b.Again, Gap: b.Gap, Late: b.Late})
+	w.holds()
 	if m.one && m.granted != d {
 		w.fail("m%d shown by %v without a grant", m.idx, d)
 	}
 	rec.shown++
 	rec.shownAt = w.now
-	top := &m.stream.top[d.idx]
-	if m.n < *top && !b.Late && !b.Again && m.stream.msgs[*top-1].rec(d).over != wire.StateExpired {
-		w.fail("m%d (n %d) shown after n %d without a mark", m.idx, m.n, *top)
+}
+
+// sent has the history know a message of a stream.
+func (w *world) sent(m *simMsg) {
+	h := history.Message{ID: m.String(), Stream: fmt.Sprintf("%v %x %x %v", m.from, m.session, m.audience, m.priority), One: m.one, Expires: m.expires}
+	for i := range m.to {
+		h.To = append(h.To, m.to[i].dev.String())
 	}
-	if *top > 0 && !m.one && !b.Gap && d.streams[row.StreamKey].Shown > 0 { // else the count starts anew
-		for n := *top + 1; n < m.n; n++ {
-			missing := m.stream.msgs[n-1]
-			r := d.rowOf(missing)
-			if missing.rec(d).shown == 0 && (r == nil || r.State != InboxHeld && !r.ahead(d.now())) {
-				w.fail("m%d (n %d) shown without n %d, without a mark", m.idx, m.n, n)
-			}
-		}
+	w.history.Send(h)
+	for _, to := range h.To {
+		w.history.Told(w.now, h.ID, to, history.Pending, "")
 	}
-	*top = max(*top, m.n)
+	w.holds()
+}
+
+// told has the history know what a sender knows. With clocks that jump, senders that
+// are revoked and queues that are full a refusal may cross with a message that arrived.
+func (w *world) told(m *simMsg, rec *simRec) {
+	crossing := w.clocks || w.revoke || w.limit != 0
+	if m.class != wire.ClassMessage || crossing && (rec.known == wire.StateRefused || rec.known == wire.StateExpired) {
+		return
+	}
+	w.history.Told(w.now, m.String(), rec.dev.String(), history.State(rec.known.String()), string(rec.why))
+	w.holds()
+}
+
+// holds fails where the history contradicts a promise.
+func (w *world) holds() {
+	for _, broken := range w.history.Broken() {
+		w.fail("%s", broken)
+	}
 }
 
 // calm tells whether nothing went wrong that could put a message out of its

@@ -208,6 +208,7 @@ func (p *proc) send(m *simMsg) (then func()) {
 			w.streams[key] = m.stream
 		}
 		m.stream.msgs = append(m.stream.msgs, m)
+		w.sent(m)
 	}
 	d.outbox = append(d.outbox, cloneRow(row))
 	if w.tracing {
@@ -267,6 +268,7 @@ func (p *proc) setState(o *op) {
 	m := o.msg
 	r := m.rec(p.w.deviceOf(o.to))
 	if Advance(&r.known, &r.why, o.state, o.why) {
+		p.w.told(m, r)
 		if p.w.tracing {
 			p.w.trace("%v knows m%d for %v: %v %v", p, m.idx, r.dev, o.state, o.why)
 		}
@@ -438,6 +440,7 @@ func (p *proc) openReceipt(o *op) (then func()) {
 		rec := of.rec(m.from)
 		p.w.receiptSays(of, rec, r)
 		if Advance(&rec.known, &rec.why, r.State, r.Why) {
+			p.w.told(of, rec)
 			if p.w.tracing {
 				p.w.trace("%v hears m%d at %v: %v", p, of.idx, m.from, r.State)
 			}

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"github.com/claudemesh/claudemesh-go/internal/history"
 	"github.com/claudemesh/claudemesh-go/keys"
 	"github.com/claudemesh/claudemesh-go/wire"
 )
@@ -53,6 +54,7 @@ type world struct {
 	procNum int
 	shown   int
 	marked  int // shown with a mark
+	history history.Log
 }
 
 // simStart is long after 1970, so that nothing is before it.
@@ -82,7 +84,6 @@ type simMsg struct {
 	receipts []ReceiptRow // class receipt
 	locked   bool         // cannot be opened before the faults end
 	granted  *simDevice   // one: who was granted
-	unmarked int          // shown without mark
 	stream   *simStream
 }
 
@@ -108,9 +109,10 @@ type simRec struct {
 // simStream is what was sent in one order.
 type simStream struct {
 	msgs []*simMsg // by number, from 1
-	// highest number shown, by recipient's index.
-	top [8]uint64
 }
+
+// String names the message.
+func (m *simMsg) String() string { return fmt.Sprint("m", m.idx) }
 
 func (m *simMsg) rec(d *simDevice) *simRec {
 	for i := range m.to {
@@ -166,6 +168,8 @@ func newConfig(seed uint64) simConfig {
 
 func newWorld(c simConfig) *world {
 	w := &world{simConfig: c, rng: rand.New(rand.NewPCG(c.seed, 1)), now: simStart, streams: map[StreamKey]*simStream{}}
+	w.history.Quiet = true
+	w.history.Fault("marks are looked at by calm")
 	for i := range c.devices {
 		d := &simDevice{w: w, idx: i, user: fmt.Sprintf("user%d", i%c.users)}
 		d.key[0] = byte(i + 1)

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/claudemesh/claudemesh-go/internal/history"
 	"github.com/claudemesh/claudemesh-go/peer"
 )
 
@@ -56,7 +57,7 @@ func TestBrokerKilledUnderLoad(t *testing.T) {
 		peers = append(peers, join(fmt.Sprintf("sender%d", i)))
 	}
 
-	shown := newLedger(t)
+	log := newWatched(t)
 	var reading sync.WaitGroup
 	readCtx, stopReading := context.WithCancel(ctx)
 	defer func() { stopReading(); reading.Wait() }()
@@ -64,7 +65,7 @@ func TestBrokerKilledUnderLoad(t *testing.T) {
 	go func() {
 		defer reading.Done()
 		sink.Handle(readCtx, func(_ context.Context, m peer.Message) error { //nolint:errcheck // ends with readCtx
-			shown.add(m)
+			log.show(m)
 			return nil
 		})
 	}()
@@ -76,11 +77,14 @@ func TestBrokerKilledUnderLoad(t *testing.T) {
 		go func() {
 			defer load.Done()
 			for n := 0; loadCtx.Err() == nil; n++ {
-				body := fmt.Sprint(n)
+				body := fmt.Sprintf("%s %d", p.Self().User, n)
+				log.Send(history.Message{ID: body, Stream: p.Self().User, To: []string{"sink"}})
 				sent, err := p.Send(ctx, "sink", body, peer.SendOptions{Priority: peer.Now, SeenWait: -1})
+				if len(sent.To) == 1 {
+					log.Told(time.Now().UnixMilli(), body, "sink", history.State(sent.To[0].State), sent.To[0].Why)
+				}
 				switch {
 				case err == nil && len(sent.To) == 1 && (sent.To[0].State == peer.Queued || sent.To[0].State == peer.Delivered || sent.To[0].State == peer.Seen):
-					shown.acknowledge(p.Self().User, n)
 				case peer.ClassOf(err) == peer.ClassUnreachable:
 					// Kept in the outbox: it must arrive, too, and in its place.
 					if err := p.Connected(ctx, true); err != nil {
@@ -96,115 +100,83 @@ func TestBrokerKilledUnderLoad(t *testing.T) {
 	}
 
 	for kill := range *kills {
-		before := shown.count()
-		shown.await(ctx, before+1+random.IntN(60)) // a moment that depends on the traffic, not on a clock
+		before := log.count()
+		log.await(ctx, before+1+random.IntN(60)) // a moment that depends on the traffic, not on a clock
 		broker.kill()
-		t.Logf("kill %d after %d messages", kill+1, shown.count())
+		log.Fault("kill %d after %d messages", kill+1, log.count())
 		broker, _ = owner.up("--listen", address, "--name", "owner")
 		if err := sink.Connected(ctx, true); err != nil { // lest its queue fills up while it pauses
 			t.Fatal(err)
 		}
 	}
-	shown.await(ctx, shown.count()+senders)
+	log.await(ctx, log.count()+senders)
 	stopLoad()
 	load.Wait()
-	shown.complete(ctx)
-	t.Logf("%d messages, %d acknowledged at once, all shown once and in order", shown.count(), shown.acknowledged())
+	log.complete(ctx)
+	t.Logf("%d messages, all shown once and in order", log.count())
 }
 
-// ledger checks what is shown against what was acknowledged.
-type ledger struct {
-	t     *testing.T
-	mu    sync.Mutex // guards the following fields
-	next  map[string]int
-	acked map[string][]int
-	ids   map[peer.MessageID]bool
-	total int
-	came  chan struct{}
+// watched is a history of messages for one recipient, which can be waited for.
+type watched struct {
+	history.Log
+	t    *testing.T
+	came chan struct{}
 }
 
-func newLedger(t *testing.T) *ledger {
-	return &ledger{t: t, next: map[string]int{}, acked: map[string][]int{}, ids: map[peer.MessageID]bool{}, came: make(chan struct{}, 1)}
-}
+func newWatched(t *testing.T) *watched { return &watched{t: t, came: make(chan struct{}, 1)} }
 
-func (l *ledger) add(m peer.Message) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.ids[m.ID] {
-		l.t.Errorf("%s was shown twice (marked: %v)", m.ID, m.Again)
+// show notes that a message is in front of the recipient. Nobody kills that one, so it
+// has no reason for a mark.
+func (w *watched) show(m peer.Message) {
+	if m.Again || m.Late || m.Missing > 0 {
+		w.t.Errorf("%s is shown with a mark: %+v", m.Body, m)
 	}
-	l.ids[m.ID] = true
-	var n int
-	if _, err := fmt.Sscan(m.Body, &n); err != nil {
-		l.t.Errorf("body %q: %v", m.Body, err)
-	}
-	if want := l.next[m.From.User]; n != want {
-		l.t.Errorf("%s: message %d came where %d was next", m.From.User, n, want)
-	}
-	l.next[m.From.User] = n + 1
-	l.total++
+	w.Shown(history.Showing{ID: m.Body, By: "sink", Time: time.Now().UnixMilli(), Again: m.Again, Gap: m.Missing > 0, Late: m.Late})
 	select {
-	case l.came <- struct{}{}:
+	case w.came <- struct{}{}:
 	default:
 	}
 }
 
-func (l *ledger) acknowledge(user string, n int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.acked[user] = append(l.acked[user], n)
-}
-
-func (l *ledger) count() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.total
-}
-
-func (l *ledger) acknowledged() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	n := 0
-	for _, acked := range l.acked {
-		n += len(acked)
-	}
-	return n
+// count is how many messages were shown.
+func (w *watched) count() int {
+	_, shown, _ := w.Counts()
+	return shown
 }
 
 // await waits until n messages were shown.
-func (l *ledger) await(ctx context.Context, n int) {
-	l.t.Helper()
-	for l.count() < n {
-		select {
-		case <-l.came:
-		case <-ctx.Done():
-			l.t.Fatalf("%d messages were shown, waiting for %d", l.count(), n)
+func (w *watched) await(ctx context.Context, n int) {
+	w.t.Helper()
+	w.until(ctx, func() []string {
+		if shown := w.count(); shown < n {
+			return []string{fmt.Sprintf("%d were shown, waiting for %d", shown, n)}
 		}
+		return nil
+	})
+}
+
+// complete waits until all is shown that somebody was told of, and fails the test where
+// something was contradicted.
+func (w *watched) complete(ctx context.Context) {
+	w.t.Helper()
+	w.until(ctx, func() []string { return w.Waiting(time.Now().UnixMilli()) })
+	for _, broken := range w.Broken() {
+		w.t.Error(broken)
 	}
 }
 
-// complete waits until every acknowledged message was shown.
-func (l *ledger) complete(ctx context.Context) {
-	l.t.Helper()
-	missing := func() string {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		for user, acked := range l.acked {
-			if last := acked[len(acked)-1]; l.next[user] <= last {
-				return fmt.Sprintf("%s: %d was acknowledged, %d is next to be shown", user, last, l.next[user])
-			}
-		}
-		return ""
-	}
+// until waits until nothing is missing any more.
+func (w *watched) until(ctx context.Context, missing func() []string) {
+	w.t.Helper()
 	for {
-		lost := missing()
-		if lost == "" {
+		lacks := missing()
+		if len(lacks) == 0 {
 			return
 		}
 		select {
-		case <-l.came:
+		case <-w.came:
 		case <-ctx.Done():
-			l.t.Fatalf("an acknowledged message was lost: %s", lost)
+			w.t.Fatalf("not all came: %v; contradicted: %v", lacks, w.Broken())
 		}
 	}
 }

@@ -2,12 +2,14 @@ package peer
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/claudemesh/claudemesh-go/delivery"
 	"github.com/claudemesh/claudemesh-go/keys"
 	"github.com/claudemesh/claudemesh-go/profile"
 	"github.com/claudemesh/claudemesh-go/seal"
 	"github.com/claudemesh/claudemesh-go/signed"
+	"github.com/claudemesh/claudemesh-go/wire"
 )
 
 // Decide decides about a sender, also what there is no command for.
@@ -78,4 +80,47 @@ func Gathered(messages ...*seal.Roster) (n int) {
 		}
 	}
 	return n
+}
+
+// Rows says what stands in the inbox and the outbox of the profile, for the story of a
+// test that failed.
+func (p *Peer) Rows(ctx context.Context) (all []string, err error) {
+	err = p.home.state.View(ctx, p.mesh, func(tx *profile.Tx) error {
+		v, err := tx.InboxView(0)
+		if err != nil {
+			return err
+		}
+		for i := range v.Rows {
+			r := &v.Rows[i]
+			all = append(all, fmt.Sprintf("inbox %d: %s from %s n %d state %d copy %v again %v shower %s for %q", r.Place, r.ID, p.addressOf(r.From), r.N, r.State, r.Copy, r.Again, r.Shower, r.ForLabel))
+		}
+		for _, s := range v.Sessions {
+			all = append(all, fmt.Sprintf("session %+v", s))
+		}
+		owners, err := tx.OutboxOwners()
+		if err != nil {
+			return err
+		}
+		for _, owner := range owners {
+			rows, _, err := tx.Outbox(owner, 0, wire.MaxWaiting, wire.MaxFrame)
+			if err != nil {
+				return err
+			}
+			for _, r := range rows {
+				all = append(all, fmt.Sprintf("outbox %d of %s: %s %v to %+v", r.Place, owner, r.ID, r.Class, r.To))
+			}
+			receipts, err := tx.Receipts(owner)
+			if err != nil {
+				return err
+			}
+			for _, r := range receipts {
+				all = append(all, fmt.Sprintf("receipt of %s: %s %v to %s", owner, r.ID, r.State, p.addressOf(r.To)))
+			}
+		}
+		for k, s := range v.Streams {
+			all = append(all, fmt.Sprintf("stream of %s %s: shown %d", p.addressOf(k.Sender), k.Session, s.Shown))
+		}
+		return nil
+	})
+	return all, err
 }

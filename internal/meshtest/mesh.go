@@ -3,6 +3,7 @@ package meshtest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -38,10 +39,12 @@ type Mesh struct {
 	// Dir has the broker's data in broker/ and a profile for each machine.
 	Dir string
 
-	o    Options
-	b    *broker.Broker
-	stop func() error
-	link string
+	o       Options
+	b       *broker.Broker
+	process *Process // of the broker
+	stop    func() error
+	dead    sync.WaitGroup // brokers that were killed, until their goroutines end
+	link    string
 }
 
 // New starts a broker. The test's end stops it; everything that was opened must be
@@ -59,43 +62,67 @@ func New(t testing.TB, o Options) *Mesh {
 // Broker is the broker that runs, nil between Stop and Start.
 func (m *Mesh) Broker() *broker.Broker { return m.b }
 
+// Process is the process of the broker that was started last.
+func (m *Mesh) Process() *Process { return m.process }
+
 // Start starts the broker over its folder.
 func (m *Mesh) Start() {
 	m.T.Helper()
-	l, err := m.Net.Listen("tcp", Address)
-	if err != nil {
+	if err := m.StartIn(m.Net.Process()); err != nil {
 		m.T.Fatal(err)
+	}
+}
+
+// StartIn starts the broker over its folder in a process that can be killed.
+func (m *Mesh) StartIn(p *Process) error {
+	l, err := p.Listen("tcp", Address)
+	if err != nil {
+		return err
 	}
 	o := broker.Options{Dir: filepath.Join(m.Dir, "broker"), Listen: []broker.Listen{{Net: l}}, Logger: m.Logger("broker")}
 	if m.o.Broker != nil {
 		m.o.Broker(&o)
 	}
-	b, err := broker.New(o)
+	var b *broker.Broker
+	p.Open(o.Dir, func() { b, err = broker.New(o) })
 	if err != nil {
-		m.T.Fatal(err)
+		return errors.Join(err, l.Close())
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- b.Run(ctx) }()
 	var once sync.Once
 	var failed error
-	m.b = b
+	m.b, m.process = b, p
 	m.stop = func() error {
 		once.Do(func() {
 			cancel()
 			failed = <-done
-			m.b = nil
 		})
 		return failed
 	}
+	return nil
 }
 
 // Stop stops the broker as its operator does: it drains.
 func (m *Mesh) Stop() {
 	m.T.Helper()
-	if err := m.stop(); err != nil {
-		m.T.Errorf("broker: %v", err)
+	if m.b != nil {
+		if err := m.stop(); err != nil {
+			m.T.Errorf("broker: %v", err)
+		}
+		m.b = nil
 	}
+	m.dead.Wait()
+}
+
+// Kill kills the broker, unless it was killed by its process: it does not drain, and
+// what it had not committed is gone.
+func (m *Mesh) Kill() {
+	m.process.Kill()
+	m.b = nil
+	stop := m.stop
+	m.dead.Go(func() { _ = stop() }) // nobody hears what the dead say
 }
 
 // Restart stops the broker and starts it again over the same folder.

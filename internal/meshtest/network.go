@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -17,23 +18,32 @@ type Network struct {
 	mu        sync.Mutex // guards the rest
 	listeners map[string]*listener
 	conns     map[*conn]struct{}
+	killed    map[*Process]struct{}
 	dials     int
 }
 
 // NewNetwork makes a network with nobody on it.
 func NewNetwork() *Network {
-	return &Network{listeners: make(map[string]*listener), conns: make(map[*conn]struct{})}
+	return &Network{listeners: make(map[string]*listener), conns: make(map[*conn]struct{}), killed: make(map[*Process]struct{})}
 }
 
 // Listen opens a listener. The network's name is not looked at; address is
 // "host:port" or a path.
 func (n *Network) Listen(network, address string) (net.Listener, error) {
+	return n.listen(network, address, nil)
+}
+
+// listen opens a listener of a process, nil for none that can be killed.
+func (n *Network) listen(network, address string, of *Process) (net.Listener, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.isKilledLocked(of) {
+		return nil, &net.OpError{Op: "listen", Net: network, Err: os.NewSyscallError("socket", syscall.ENETDOWN)}
+	}
 	if n.listeners[address] != nil {
 		return nil, &net.OpError{Op: "listen", Net: network, Err: os.NewSyscallError("bind", syscall.EADDRINUSE)}
 	}
-	l := &listener{network: n, text: address, address: addrOf(network, address), accept: make(chan net.Conn), closed: make(chan struct{})}
+	l := &listener{network: n, of: of, text: address, address: addrOf(network, address), accept: make(chan net.Conn), closed: make(chan struct{})}
 	n.listeners[address] = l
 	return l, nil
 }
@@ -41,6 +51,11 @@ func (n *Network) Listen(network, address string) (net.Listener, error) {
 // Dial connects to a listener, as net.Dialer.DialContext does. Nobody there is
 // "connection refused".
 func (n *Network) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	return n.dial(ctx, network, address, nil)
+}
+
+// dial connects a process, nil for none that can be killed, to a listener.
+func (n *Network) dial(ctx context.Context, network, address string, of *Process) (net.Conn, error) {
 	n.mu.Lock()
 	l := n.listeners[address]
 	n.dials++
@@ -49,7 +64,10 @@ func (n *Network) Dial(ctx context.Context, network, address string) (net.Conn, 
 	if l == nil {
 		return nil, refused
 	}
-	ours, theirs := n.pair(l.address)
+	ours, theirs := n.pair(l, of)
+	if ours == nil {
+		return nil, refused
+	}
 	select {
 	case l.accept <- theirs:
 		return ours, nil
@@ -60,14 +78,25 @@ func (n *Network) Dial(ctx context.Context, network, address string) (net.Conn, 
 	}
 }
 
-// pair makes both ends of a connection.
-func (n *Network) pair(to net.Addr) (ours, theirs *conn) {
+// isKilledLocked tells whether a process was killed; what has none never is.
+func (n *Network) isKilledLocked(p *Process) bool {
+	_, killed := n.killed[p]
+	return killed
+}
+
+// pair makes both ends of a connection of a process to a listener, unless one of them
+// was killed.
+func (n *Network) pair(l *listener, of *Process) (ours, theirs *conn) {
+	to := l.address
 	up, down := newPipe(), newPipe()
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.isKilledLocked(of) || n.isKilledLocked(l.of) {
+		return nil, nil
+	}
 	from := addrOf(to.Network(), fmt.Sprintf("127.0.0.1:%d", 40000+n.dials%20000))
-	ours = &conn{network: n, in: down, out: up, local: from, remote: to}
-	theirs = &conn{network: n, in: up, out: down, local: to, remote: from}
+	ours = &conn{network: n, of: of, dialled: n.dials, in: down, out: up, local: from, remote: to}
+	theirs = &conn{network: n, of: l.of, in: up, out: down, local: to, remote: from}
 	n.conns[ours], n.conns[theirs] = struct{}{}, struct{}{}
 	return ours, theirs
 }
@@ -87,6 +116,58 @@ func (n *Network) Break() {
 	}
 }
 
+// BreakAfter breaks one connection, the nth of those there are in the order of their
+// dials, once so many more bytes went through it in one direction: up, from whoever
+// dialled, or down. The other end reads them, and then gets "connection reset" too. It
+// reports false where there is no connection.
+func (n *Network) BreakAfter(nth, bytes int, up bool) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var dialled []*conn
+	for c := range n.conns {
+		if c.dialled > 0 {
+			dialled = append(dialled, c)
+		}
+	}
+	if len(dialled) == 0 {
+		return false
+	}
+	slices.SortFunc(dialled, func(a, b *conn) int { return a.dialled - b.dialled })
+	c := dialled[nth%len(dialled)]
+	if up {
+		c.out.cutAfter(bytes, c.in)
+	} else {
+		c.in.cutAfter(bytes, c.out)
+	}
+	return true
+}
+
+// kill ends all that a process has on the network, as a kernel does: nobody listens
+// any more, and the other ends read what was sent.
+func (n *Network) kill(p *Process) {
+	n.mu.Lock()
+	n.killed[p] = struct{}{}
+	var listening []*listener
+	for _, l := range n.listeners {
+		if l.of == p {
+			listening = append(listening, l)
+		}
+	}
+	var open []*conn
+	for c := range n.conns {
+		if c.of == p {
+			open = append(open, c)
+		}
+	}
+	n.mu.Unlock()
+	for _, l := range listening {
+		l.Close()
+	}
+	for _, c := range open {
+		c.Close()
+	}
+}
+
 // Dials is how many times somebody dialled.
 func (n *Network) Dials() int {
 	n.mu.Lock()
@@ -97,6 +178,7 @@ func (n *Network) Dials() int {
 // listener is a net.Listener of a Network.
 type listener struct {
 	network *Network
+	of      *Process
 	text    string
 	address net.Addr
 	accept  chan net.Conn
@@ -118,7 +200,9 @@ func (l *listener) Accept() (net.Conn, error) {
 func (l *listener) Close() error {
 	l.once.Do(func() {
 		l.network.mu.Lock()
-		delete(l.network.listeners, l.text)
+		if l.network.listeners[l.text] == l {
+			delete(l.network.listeners, l.text)
+		}
 		l.network.mu.Unlock()
 		close(l.closed)
 	})

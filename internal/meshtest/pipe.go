@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -18,6 +19,9 @@ type pipe struct {
 	cond   sync.Cond
 	buffer []byte
 	ended  bool  // the writer closed: what is buffered can still be read
+	cut    error // what is read behind that; nil: the end
+	left   int   // bytes that may still be written before it breaks, if back is set
+	back   *pipe // the other direction, which breaks with it
 	err    error // broken, or closed by the reader
 	read   deadline
 	write  deadline
@@ -74,6 +78,8 @@ func (p *pipe) Read(b []byte) (int, error) {
 			p.buffer = append(p.buffer[:0], p.buffer[n:]...)
 			p.cond.Broadcast()
 			return n, nil
+		case p.ended && p.cut != nil:
+			return 0, p.cut
 		case p.ended:
 			return 0, io.EOF
 		case len(b) == 0:
@@ -94,6 +100,8 @@ func (p *pipe) Write(b []byte) (int, error) {
 			return written, os.ErrDeadlineExceeded
 		case p.err != nil:
 			return written, p.err
+		case p.ended && p.cut != nil:
+			return written, p.cut
 		case p.ended:
 			return written, io.ErrClosedPipe
 		case len(b) == 0:
@@ -101,13 +109,31 @@ func (p *pipe) Write(b []byte) (int, error) {
 		}
 		if room := pipeSize - len(p.buffer); room > 0 {
 			n := min(room, len(b))
+			if p.back != nil {
+				n = min(n, p.left)
+			}
 			p.buffer = append(p.buffer, b[:n]...)
 			b, written = b[n:], written+n
 			p.cond.Broadcast()
+			if p.back != nil {
+				if p.left -= n; p.left == 0 {
+					p.ended, p.cut = true, syscall.ECONNRESET
+					defer p.back.fail(p.cut) // not with both locks held
+					p.back = nil
+				}
+			}
 			continue
 		}
 		p.cond.Wait()
 	}
+}
+
+// cutAfter breaks the pipe, and the other direction with it, behind some more bytes,
+// one at least.
+func (p *pipe) cutAfter(bytes int, back *pipe) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.left, p.back = max(bytes, 1), back
 }
 
 // end says that no more is written.
@@ -132,6 +158,8 @@ func (p *pipe) fail(err error) {
 // conn is one end of a connection.
 type conn struct {
 	network       *Network
+	of            *Process
+	dialled       int // which dial it was, of the end that dialled; else 0
 	in, out       *pipe
 	local, remote net.Addr
 	once          sync.Once

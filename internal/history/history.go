@@ -1,0 +1,402 @@
+// Package history checks what became of messages against what was promised of
+// them. It is for tests only: a simulation or a test with real processes tells a
+// [Log] what happens, as it happens, and the log says what contradicts the rules of
+// delivery, whatever is under test.
+//
+// The rules: what a sender was told is in its outbox, or safe with somebody else, is
+// shown or accounted for in the end; nothing is shown twice without a mark; what one
+// session sends in one priority to one audience is shown in its order, without a hole,
+// or with a mark; nothing is shown after its time, after its sender was told that it
+// would not be, or where it does not go; what is known of a message only becomes
+// stronger; nobody is said to have seen what was not shown; and where nothing went
+// wrong, nothing is marked.
+package history
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// State is what a sender knows of its message for one recipient, by the names that
+// the wire has.
+type State string
+
+// The states, the weakest first.
+const (
+	Pending   State = "pending"   // in the sender's outbox
+	Queued    State = "queued"    // at the broker, on disk
+	Expired   State = "expired"   // its time ran out before anybody took it
+	Delivered State = "delivered" // with the recipient, on disk
+	Held      State = "held"      // with the recipient, whose policy keeps it back
+	Refused   State = "refused"   // it will not be shown
+	Seen      State = "seen"      // it was in front of the recipient
+)
+
+// strength orders the states: a stronger word replaces a weaker one, never the other
+// way round.
+var strength = []State{"", Pending, Queued, Expired, Delivered, Held, Refused, Seen}
+
+// Message is what is sent.
+type Message struct {
+	ID string
+	// Stream names the order that it stands in: sender's session, audience and
+	// priority. Empty: none.
+	Stream string
+	// To are the recipients. One: any one of them shows it.
+	To  []string
+	One bool
+	// Expires is its last moment, Unix ms. 0: never.
+	Expires int64
+}
+
+// Showing is a message in front of a recipient.
+type Showing struct {
+	ID, By string
+	Time   int64 // Unix ms, by the recipient's clock
+	// Again: it says that it may have been shown before. Gap: that earlier ones are
+	// missing. Late: that later ones were shown before it.
+	Again, Gap, Late bool
+}
+
+// Log is what happened so far. Its zero value is an empty one; its methods may be
+// called from any goroutine.
+type Log struct {
+	// Quiet: no story is kept.
+	Quiet bool
+
+	mu       sync.Mutex // guards the rest
+	messages map[string]*message
+	order    []*message            // as they were sent
+	streams  map[string][]*message // by number, from 1
+	faults   int
+	shown    int
+	marked   int
+	broken   []string
+	story    []string
+}
+
+// message is what the log knows of one.
+type message struct {
+	Message
+	n        int // in its stream, from 1
+	unmarked int
+	to       map[string]*recipient
+}
+
+// recipient is what the log knows of a message at one recipient.
+type recipient struct {
+	state State
+	shown int
+	seen  bool // proved to have been in front of it
+	kept  bool // kept back there, rightly
+	over  State
+}
+
+func (l *Log) contradict(format string, args ...any) {
+	l.broken = append(l.broken, fmt.Sprintf(format, args...))
+	l.tell("BROKEN: "+format, args...)
+}
+
+func (l *Log) tell(format string, args ...any) {
+	if l.Quiet {
+		return
+	}
+	l.story = append(l.story, fmt.Sprintf(format, args...))
+}
+
+// Note puts a line into the story.
+func (l *Log) Note(format string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.tell(format, args...)
+}
+
+// Fault says that something goes wrong: from here on marks are in order.
+func (l *Log) Fault(format string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.faults++
+	l.tell(format, args...)
+}
+
+// Send says that somebody sets out to send a message. From here it may be shown; it
+// must be once its sender was told so ([Log.Told]). Messages of a stream come in
+// their order.
+func (l *Log) Send(m Message) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.messages == nil {
+		l.messages, l.streams = map[string]*message{}, map[string][]*message{}
+	}
+	if l.messages[m.ID] != nil {
+		l.contradict("%s is sent twice", m.ID)
+		return
+	}
+	made := &message{Message: m, to: map[string]*recipient{}}
+	for _, to := range m.To {
+		made.to[to] = &recipient{}
+	}
+	if m.Stream != "" {
+		l.streams[m.Stream] = append(l.streams[m.Stream], made)
+		made.n = len(l.streams[m.Stream])
+	}
+	l.messages[m.ID] = made
+	l.order = append(l.order, made)
+	l.tell("%s is sent to %s (%s, %d)", m.ID, strings.Join(m.To, " "), m.Stream, made.n)
+}
+
+// NotSent says that a message was not sent after all: it must never be shown.
+func (l *Log) NotSent(id string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m := l.messages[id]
+	if m == nil {
+		l.contradict("%s is not sent, and nobody wanted to", id)
+		return
+	}
+	l.tell("%s is not sent", id)
+	for to, r := range m.to {
+		if r.shown > 0 || r.state != "" {
+			l.contradict("%s is said not to be sent, and is %s at %s, shown %d times", id, r.state, to, r.shown)
+		}
+		r.over = Refused
+	}
+	if stream := l.streams[m.Stream]; m.n > 0 {
+		// It has no number: those behind it move up.
+		stream = slices.Delete(stream, m.n-1, m.n)
+		for i, later := range stream {
+			later.n = i + 1
+		}
+		l.streams[m.Stream] = stream
+	}
+}
+
+// Told says what a sender is told of a message at a recipient, in the order in which
+// it is told. now is Unix ms. Of a message for any one of several it is said of each.
+func (l *Log) Told(now int64, id, to string, state State, why string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m := l.messages[id]
+	if m == nil || m.to[to] == nil {
+		l.contradict("%s is said to be %s at %s, where nobody sent it", id, state, to)
+		return
+	}
+	r := m.to[to]
+	was, is := slices.Index(strength, r.state), slices.Index(strength, state)
+	if state == r.state {
+		return
+	}
+	l.tell("%s at %s is %s %s", id, to, state, why)
+	switch {
+	case is < 0:
+		l.contradict("%s at %s is said to be %q, which is no state", id, to, state)
+	case is < was:
+		l.contradict("%s at %s is said to be %s after %s", id, to, state, r.state)
+	case state == Seen && r.shown == 0:
+		l.contradict("%s is said to be seen by %s, and was not shown", id, to)
+	case state == Expired && m.Expires > 0 && now < m.Expires:
+		l.contradict("%s at %s is said to be expired before its time", id, to)
+	case state == Refused && why == "":
+		l.contradict("%s at %s is refused, and nobody says why", id, to)
+	}
+	r.state = state
+	if state == Refused || state == Expired {
+		r.over = state
+	}
+}
+
+// Known compares what a sender has kept of a message at a recipient, the oldest state
+// first, with what it was told, and says its last word.
+func (l *Log) Known(now int64, id, to, why string, steps ...State) {
+	for i, state := range steps {
+		if i > 0 && slices.Index(strength, state) <= slices.Index(strength, steps[i-1]) {
+			l.mu.Lock()
+			l.contradict("%s at %s went from %s to %s", id, to, steps[i-1], state)
+			l.mu.Unlock()
+		}
+	}
+	if len(steps) > 0 {
+		l.Told(now, id, to, steps[len(steps)-1], why)
+	}
+}
+
+// Shown says that a message is in front of a recipient.
+func (l *Log) Shown(s Showing) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.tell("%s is shown to %s: again %v gap %v late %v", s.ID, s.By, s.Again, s.Gap, s.Late)
+	m := l.messages[s.ID]
+	if m == nil || m.to[s.By] == nil {
+		l.contradict("%s is shown to %s, to whom nobody sent it", s.ID, s.By)
+		return
+	}
+	r := m.to[s.By]
+	l.shown++
+	if s.Again || s.Gap || s.Late {
+		if l.marked++; l.faults == 0 && !l.explained(m, r, s) {
+			l.contradict("%s is shown to %s with a mark, and nothing went wrong", s.ID, s.By)
+		}
+	}
+	switch {
+	case m.Expires > 0 && s.Time >= m.Expires:
+		l.contradict("%s is shown to %s after its time", s.ID, s.By)
+	case r.over == Refused:
+		l.contradict("%s is shown to %s after it was refused", s.ID, s.By)
+	}
+	if !s.Again {
+		if r.shown > 0 {
+			l.contradict("%s is shown to %s twice without a mark", s.ID, s.By)
+		}
+		if m.unmarked++; m.One && m.unmarked > 1 {
+			l.contradict("%s is shown to two of several devices", s.ID)
+		}
+	}
+	l.inOrder(m, s)
+	r.shown++
+}
+
+// explained tells whether a mark is in order where nothing went wrong: it was shown
+// before, and nobody proved it; or one before it will not come.
+func (l *Log) explained(m *message, r *recipient, s Showing) bool {
+	if s.Again {
+		return r.shown > 0
+	}
+	return slices.ContainsFunc(l.streams[m.Stream], func(o *message) bool {
+		before := o.to[s.By]
+		return before != nil && o.n < m.n && (before.over != "" || before.state == Held || o.Expires > 0 && s.Time >= o.Expires)
+	})
+}
+
+// inOrder checks a showing against what was shown of its stream before. A hole is
+// marked once, where it is met; the first number that comes starts the count.
+func (l *Log) inOrder(m *message, s Showing) {
+	if m.n == 0 {
+		return
+	}
+	stream := l.streams[m.Stream]
+	for _, o := range stream[m.n:] {
+		if o.counts(s) && !s.Late && !s.Again {
+			l.contradict("%s (%d) is shown to %s after %s (%d) without a mark", s.ID, m.n, s.By, o.ID, o.n)
+			return
+		}
+	}
+	if m.One || s.Gap {
+		return
+	}
+	for i := m.n - 2; i >= 0 && !stream[i].counts(s); i-- {
+		if o := stream[i]; o.missing(s) && slices.ContainsFunc(stream[:i], func(o *message) bool { return o.counts(s) }) {
+			l.contradict("%s (%d) is shown to %s without %s (%d), without a mark", s.ID, m.n, s.By, o.ID, o.n)
+			return
+		}
+	}
+}
+
+// counts tells whether a message was shown where another is now. Of what expired while
+// nobody knew whether it was shown no count is kept.
+func (m *message) counts(s Showing) bool {
+	r := m.to[s.By]
+	return r != nil && r.shown > 0 && (r.seen || r.over != Expired && (m.Expires == 0 || s.Time < m.Expires))
+}
+
+// missing tells whether a message that was not shown would have to be.
+func (m *message) missing(s Showing) bool {
+	r := m.to[s.By]
+	return r != nil && r.shown == 0 && r.over == "" && r.state != Held && !r.kept && (m.Expires == 0 || s.Time < m.Expires)
+}
+
+// KeptBack says that a recipient has a message and rightly does not show it yet: its
+// policy says so, or a clock. Those behind it need not wait.
+func (l *Log) KeptBack(id, by string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if m := l.messages[id]; m != nil && m.to[by] != nil {
+		m.to[by].kept = true
+	}
+}
+
+// Proved says that a message was in front of a recipient for certain: in the end its
+// sender must know.
+func (l *Log) Proved(id, by string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m := l.messages[id]
+	if m == nil || m.to[by] == nil || m.to[by].shown == 0 {
+		l.contradict("%s is proved to be seen by %s, and was not shown", id, by)
+		return
+	}
+	l.tell("%s is seen by %s", id, by)
+	m.to[by].seen = true
+}
+
+// Waiting lists what must still be shown: what a sender was told of, and nothing
+// accounts for at this time, Unix ms.
+func (l *Log) Waiting(now int64) (ids []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, m := range l.order {
+		if waiting := m.waiting(now); len(waiting) > 0 {
+			ids = append(ids, fmt.Sprintf("%s at %s", m.ID, strings.Join(waiting, " ")))
+		}
+	}
+	return ids
+}
+
+// waiting lists the recipients that have yet to show a message.
+func (m *message) waiting(now int64) (at []string) {
+	if m.Expires > 0 && now >= m.Expires {
+		return nil
+	}
+	for _, to := range m.To {
+		r := m.to[to]
+		done := r.shown > 0 || r.over != "" || r.state == Held || r.state == ""
+		if done && r.state != "" && m.One {
+			return nil
+		}
+		if !done {
+			at = append(at, to)
+		}
+	}
+	return at
+}
+
+// Untold lists the messages that were seen for certain, and whose sender does not
+// know. What tells it ends with the message's time, Unix ms.
+func (l *Log) Untold(now int64) (ids []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, m := range l.order {
+		if m.Expires > 0 && now >= m.Expires {
+			continue
+		}
+		for _, to := range m.To {
+			if r := m.to[to]; r.seen && r.state != Seen {
+				ids = append(ids, fmt.Sprintf("%s at %s is %q", m.ID, to, r.state))
+			}
+		}
+	}
+	return ids
+}
+
+// Counts is how many messages were sent, how many showings there were, and how many of
+// those with a mark.
+func (l *Log) Counts() (sent, shown, marked int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.order), l.shown, l.marked
+}
+
+// Broken lists what contradicts the rules.
+func (l *Log) Broken() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.broken)
+}
+
+// Story is all that was told, a line each.
+func (l *Log) Story() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Join(l.story, "\n")
+}
