@@ -56,6 +56,7 @@ func (s *State) StartSession(ctx context.Context, mesh keys.MeshID, info Session
 	if err != nil {
 		return nil, fmt.Errorf("session: %w", err)
 	}
+	label := info.Label
 	err = s.Update(ctx, mesh, func(tx *Tx) error {
 		live, err := tx.Live()
 		if err != nil {
@@ -65,13 +66,11 @@ func (s *State) StartSession(ctx context.Context, mesh keys.MeshID, info Session
 		for _, l := range live {
 			taken[l.Label] = true
 		}
-		label := info.Label
-		for n := 1; label != ""; n++ {
-			if label = numbered(info.Label, n); !taken[label] {
+		for n := 1; info.Label != ""; n++ {
+			if info.Label = numbered(label, n); !taken[info.Label] {
 				break
 			}
 		}
-		info.Label = label
 		_, err = tx.q.Exec("INSERT INTO session (id, mesh, label, pid, socket, client, receives, status, active, started)"+
 			" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 			info.ID[:], tx.mesh, info.Label, info.PID, info.Socket, info.Client, uint8(info.Receives), uint8(info.Status),

@@ -72,7 +72,9 @@ func (s *State) Close() error { return s.db.Close() }
 // Update runs fn in a transaction that may write, for one mesh. When it
 // returns nil, all that fn did is on the disk; else nothing of it is, and fn's
 // error is returned. Transactions of this process share a commit with those
-// that came meanwhile. fn must do nothing slow, keep tx, or call Update.
+// that came meanwhile. fn must do nothing slow, keep tx, or call Update. It is run
+// anew where another one that shares its commit failed: what it makes outside the
+// transaction it must make from the beginning each time.
 func (s *State) Update(ctx context.Context, mesh keys.MeshID, fn func(*Tx) error) error {
 	var tx *Tx
 	err := s.db.Do(ctx, func(q *sqlite.Tx) (err error) {

@@ -216,7 +216,8 @@ func (db *DB) Path() string { return db.path }
 // begun, Do waits for the outcome, so its answer is always the truth.
 //
 // fn must not call Do, must not keep tx, and should do nothing slow: everybody
-// waits for it.
+// waits for it. It is run anew where another one of its transaction failed, so it
+// must begin from the same each time.
 func (db *DB) Do(ctx context.Context, fn func(tx *Tx) error) error {
 	return db.writer.do(ctx, fn)
 }

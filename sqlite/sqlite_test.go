@@ -203,6 +203,41 @@ func TestOneFailureSpoilsNothing(t *testing.T) {
 	}
 }
 
+// together has functions share one transaction: they are submitted while another one
+// is under way.
+func together(db *sqlite.DB, fns ...func(*sqlite.Tx) error) []error {
+	busy, free := make(chan struct{}), make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Add(1 + len(fns))
+	db.Submit(func(*sqlite.Tx) error { close(busy); <-free; return nil }, func(error) { wg.Done() })
+	<-busy
+	results := make([]error, len(fns))
+	for i, fn := range fns {
+		db.Submit(fn, func(err error) { results[i] = err; wg.Done() })
+	}
+	close(free)
+	wg.Wait()
+	return results
+}
+
+func TestWhoSharesAFailedTransactionRunsAnew(t *testing.T) {
+	db := open(t)
+	boom := errors.New("boom")
+	var runs [3]int
+	results := together(db, func(tx *sqlite.Tx) error { runs[0]++; return insert("a")(tx) },
+		func(tx *sqlite.Tx) error { runs[1]++; return errors.Join(insert("b")(tx), boom) },
+		func(tx *sqlite.Tx) error { runs[2]++; return insert("c")(tx) })
+	if results[0] != nil || !errors.Is(results[1], boom) || results[2] != nil {
+		t.Fatal(results)
+	}
+	if runs != [3]int{2, 2, 1} {
+		t.Fatalf("runs %v", runs)
+	}
+	if got := names(t, db); !slices.Equal(got, []string{"a", "c"}) {
+		t.Fatal(got)
+	}
+}
+
 func TestTryUndoesOnlyItself(t *testing.T) {
 	db := open(t)
 	err := db.Do(t.Context(), func(tx *sqlite.Tx) error {

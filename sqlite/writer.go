@@ -181,14 +181,9 @@ func (w *writer) take() (group []*job, more bool) {
 // commit runs a group in one transaction and tells each its outcome.
 func (w *writer) commit(group []*job) {
 	results := make([]error, len(group))
-	err := w.patiently(func() error { return w.tx.exec("BEGIN IMMEDIATE") })
-	if err == nil {
-		err = w.run(group, results)
-	}
-	if err != nil {
-		// After some failures SQLite has rolled back by itself, and this one
-		// says that there is no transaction: either way there is none now.
-		_ = w.tx.exec("ROLLBACK")
+	failed, err := w.transaction(func() error { return w.together(group) })
+	if failed && len(group) > 1 && !isOfAll(err) {
+		_, err = w.transaction(func() error { return w.apart(group, results) })
 	}
 	for i, j := range group {
 		if results[i] == nil {
@@ -198,25 +193,50 @@ func (w *writer) commit(group []*job) {
 	}
 }
 
-// run runs the functions and commits. The error is everybody's; results are
-// each one's own.
-func (w *writer) run(group []*job, results []error) error {
-	if len(group) == 1 {
-		// Nothing but its own to undo: the rollback does.
-		if err := run(group[0].fn, w.tx); err != nil {
+// transaction commits what fn does. failed says that it was fn that failed.
+func (w *writer) transaction(fn func() error) (failed bool, err error) {
+	if err := w.patiently(func() error { return w.tx.exec("BEGIN IMMEDIATE") }); err != nil {
+		return false, err
+	}
+	err = fn()
+	failed = err != nil
+	if !failed {
+		err = w.tx.exec("COMMIT")
+	}
+	if err != nil {
+		// After some failures SQLite has rolled back by itself, and this one
+		// says that there is no transaction: either way there is none now.
+		_ = w.tx.exec("ROLLBACK")
+	}
+	return failed, err
+}
+
+// together runs the functions of a group as if they were one. The first error ends
+// it: they hardly ever fail, and a savepoint for each costs more than they do.
+func (w *writer) together(group []*job) error {
+	for _, j := range group {
+		if err := run(j.fn, w.tx); err != nil {
 			return err
 		}
-		return w.tx.exec("COMMIT")
 	}
+	return nil
+}
+
+// apart runs the functions of a group, one of which failed, so that each one's error
+// undoes what it did, and nothing else. results are each one's own, the error is
+// everybody's.
+func (w *writer) apart(group []*job, results []error) error {
 	for i, j := range group {
-		if results[i] = w.tx.Try(j.fn); results[i] == nil {
-			continue
-		}
-		// A full or failing disk is no matter of one function: SQLite may have
-		// rolled back all of it.
-		if kind := classify(results[i]); kind != nil && !errors.Is(kind, ErrConstraint) {
+		if results[i] = w.tx.Try(j.fn); isOfAll(results[i]) {
 			return results[i]
 		}
 	}
-	return w.tx.exec("COMMIT")
+	return nil
+}
+
+// isOfAll tells whether an error is no matter of one function: of a full or failing
+// disk, after which SQLite may have rolled back all of it.
+func isOfAll(err error) bool {
+	kind := classify(err)
+	return kind != nil && !errors.Is(kind, ErrConstraint)
 }

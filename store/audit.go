@@ -55,8 +55,9 @@ type audits struct {
 func (s *sqliteStore) Audit(ctx context.Context, rows []Audit) error {
 	s.audit.mu.Lock()
 	defer s.audit.mu.Unlock()
-	ends := map[keys.MeshID][32]byte{}
+	var ends map[keys.MeshID][32]byte
 	err := s.db.Do(ctx, func(q *sqlite.Tx) error {
+		ends = map[keys.MeshID][32]byte{}
 		for i := range rows {
 			a := &rows[i]
 			before, ok := ends[a.Mesh]

@@ -63,9 +63,9 @@ func (s *sqliteStore) Close() error {
 
 // update runs fn in a transaction that may write.
 func (s *sqliteStore) update(ctx context.Context, fn func(*tx) error) error {
-	t := &tx{ints: &s.ints}
+	var t *tx
 	err := s.db.Do(ctx, func(q *sqlite.Tx) error {
-		t.Tx = q
+		t = &tx{Tx: q, ints: &s.ints}
 		return fn(t)
 	})
 	if err == nil {

@@ -82,7 +82,12 @@ func (s *sqliteStore) Write(ctx context.Context, b Batch) ([]delivery.ClaimResul
 // flush takes the batches that wait and applies them, in the writer's
 // transaction.
 func (s *sqliteStore) flush(q *sqlite.Tx) error {
-	s.queue.take()
+	if len(s.queue.now) == 0 { // else it is run anew
+		s.queue.take()
+	}
+	for _, b := range s.queue.now {
+		b.claims = nil
+	}
 	s.queue.ints = &tx{Tx: q, ints: &s.ints}
 	return s.queue.ints.apply(s.queue.now)
 }
@@ -145,9 +150,9 @@ func (s *sqliteStore) next() {
 func (s *sqliteStore) oneByOne(batches []*submit) {
 	left := len(batches)
 	for _, b := range append([]*submit(nil), batches...) {
-		t := &tx{ints: &s.ints}
+		var t *tx
 		s.db.Submit(func(q *sqlite.Tx) error {
-			t.Tx = q
+			t = &tx{Tx: q, ints: &s.ints}
 			b.claims = nil
 			return t.apply([]*submit{b})
 		}, func(err error) {
