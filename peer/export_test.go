@@ -42,11 +42,12 @@ func (p *Peer) SendLying(ctx context.Context, to, body string, at signed.At, lat
 		m.At = at
 	}
 	m.Time, m.Expires = m.Time+later, m.Expires+later
-	if err := p.enqueue(ctx, t, m); err != nil {
+	tracked, err := p.enqueue(ctx, t, m)
+	defer p.untrack(m.ID)
+	if err != nil {
 		return Sent{}, err
 	}
-	trace, err := p.traceOf(ctx, m.ID)
-	return trace.Sent, err
+	return p.traced(tracked).Sent, nil
 }
 
 // At is the place in the chain that the peer holds.

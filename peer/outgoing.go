@@ -13,11 +13,6 @@ import (
 	"github.com/claudemesh/claudemesh-go/wire"
 )
 
-// tracking is a message whose sender waits to hear of it.
-type tracking struct {
-	news bool // something changed since it was looked at
-}
-
 // newMessage begins a message of this session. Its expiry is the default one.
 func (p *Peer) newMessage(t int64, kind seal.Kind) *seal.Message {
 	return &seal.Message{Mesh: p.mesh, From: p.self, Session: p.session, Label: p.label, Kind: kind,
@@ -135,13 +130,13 @@ func (p *Peer) writeNotes(notes []note) {
 			// knows them.
 			p.home.log.Error("noting what became of messages", "mesh", p.alias, "err", err)
 		}
-		var ids []keys.MessageID
+		var said []profile.Said
 		for i := range notes {
 			if !notes[i].drop {
-				ids = append(ids, notes[i].said.ID)
+				said = append(said, notes[i].said)
 			}
 		}
-		p.progressed(ids...)
+		p.progressed(said...)
 	})
 }
 
@@ -247,29 +242,4 @@ func (p *Peer) refuseSends(ids []keys.MessageID, why wire.Why) {
 			p.mu.Unlock()
 		}
 	})
-}
-
-// progressed tells those who wait that something was heard of messages.
-func (p *Peer) progressed(ids ...keys.MessageID) {
-	p.mu.Lock()
-	for _, id := range ids {
-		if t := p.tracked[id]; t != nil {
-			t.news = true
-		}
-	}
-	p.changedLocked()
-	p.mu.Unlock()
-	for _, id := range ids {
-		p.feeds.tell(Event{Kind: EventProgress, ID: id})
-	}
-}
-
-// reloadTracked has those who wait look again: another process heard something.
-func (p *Peer) reloadTracked() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, t := range p.tracked {
-		t.news = true
-	}
-	p.changedLocked()
 }

@@ -218,6 +218,9 @@ func (p *Peer) setCondition(state ConnState, err error) {
 	}
 	p.condition.State, p.condition.Err = state, err
 	p.changedLocked()
+	for _, t := range p.tracked {
+		t.news()
+	}
 	p.mu.Unlock()
 	p.feeds.tell(Event{Kind: EventState})
 }

@@ -186,7 +186,7 @@ func (p *Peer) receipt(a *arrival, f fit) {
 	}
 	m := &a.message
 	senders := map[keys.SessionID]bool{}
-	var changed []keys.MessageID
+	var changed []profile.Said
 	p.home.state.Submit(p.mesh, func(tx *profile.Tx) error {
 		changed = changed[:0]
 		for _, r := range m.Receipts {
@@ -202,7 +202,7 @@ func (p *Peer) receipt(a *arrival, f fit) {
 			if !news {
 				continue
 			}
-			changed = append(changed, r.ID)
+			changed = append(changed, said)
 			sent, err := tx.Sent(r.ID)
 			if err != nil && !errors.Is(err, profile.ErrNotFound) {
 				return err

@@ -114,24 +114,15 @@ func (p *Peer) sendTo(ctx context.Context, t *target, body string, o SendOptions
 	if o.before != nil {
 		o.before(m.ID)
 	}
-	p.mu.Lock()
-	p.tracked[m.ID] = &tracking{}
-	p.mu.Unlock()
-	defer func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		delete(p.tracked, m.ID)
-	}()
-	if err := p.enqueue(ctx, t, m); err != nil {
-		return Sent{}, err
-	}
-	if failed == nil && !o.NoWait {
-		failed = p.awaitStates(ctx, m.ID, o)
-	}
-	trace, err := p.traceOf(ctx, m.ID)
+	tracked, err := p.enqueue(ctx, t, m)
+	defer p.untrack(m.ID)
 	if err != nil {
 		return Sent{}, err
 	}
+	if failed == nil && !o.NoWait {
+		failed = p.awaitStates(ctx, tracked, o)
+	}
+	trace := p.traced(tracked)
 	p.addPresence(ctx, &trace.Sent)
 	return trace.Sent, kept(failed)
 }
@@ -202,15 +193,16 @@ func (p *Peer) messageTo(t *target, body string, o SendOptions) (*seal.Message, 
 	return m, nil
 }
 
-// enqueue numbers, seals and keeps a message, in one transaction.
-func (p *Peer) enqueue(ctx context.Context, t *target, m *seal.Message) error {
+// enqueue numbers, seals and keeps a message, in one transaction. It is tracked from
+// then on.
+func (p *Peer) enqueue(ctx context.Context, t *target, m *seal.Message) (*tracking, error) {
 	audience, err := audienceOf(m.Audience)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	settings, err := p.home.Config()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	row := &delivery.OutboxRow{Session: p.session, ID: m.ID, Class: wire.ClassMessage, Priority: priorityOf(m.Priority),
 		One: t.one, Expires: m.Expires}
@@ -221,7 +213,11 @@ func (p *Peer) enqueue(ctx context.Context, t *target, m *seal.Message) error {
 		sent.To = append(sent.To, profile.SentTo{Key: r.Key, Session: t.session, Label: t.label, State: wire.StatePending,
 			Steps: []profile.Step{{State: wire.StatePending, Time: m.Time, Word: profile.WordSelf}}})
 	}
-	return p.commitRow(ctx, row, func(tx *profile.Tx) (err error) {
+	tracked := p.track(sent)
+	return tracked, p.commitRow(ctx, row, func(tx *profile.Tx) (err error) {
+		if tracked.short, err = tx.ShortName(m.ID); err != nil {
+			return err
+		}
 		if m.Seq, err = tx.NextNumber(p.session, audience, row.Priority); err != nil {
 			return err
 		}
@@ -258,10 +254,10 @@ func first(texts []string) string {
 
 // awaitStates waits for the broker's word about every recipient, and a little more
 // for their receipts.
-func (p *Peer) awaitStates(ctx context.Context, id keys.MessageID, o SendOptions) error {
+func (p *Peer) awaitStates(ctx context.Context, t *tracking, o SendOptions) error {
 	acked, cancel := context.WithTimeout(ctx, ackWithin)
 	defer cancel()
-	if err := p.awaitSent(acked, id, isAcked, true); err != nil {
+	if err := p.awaitSent(acked, t, isAcked, true); err != nil {
 		if ctx.Err() == nil && acked.Err() != nil {
 			if p.pausedUntil() > 0 {
 				return &NotReachableError{Host: p.host(), Reason: wire.CodeRate.Info().Sentence, Busy: true, Err: err}
@@ -279,9 +275,9 @@ func (p *Peer) awaitStates(ctx context.Context, id keys.MessageID, o SendOptions
 	}
 	seen, cancelSeen := context.WithTimeout(ctx, wait)
 	defer cancelSeen()
-	err := p.awaitSent(seen, id, isSettled, false)
-	if err == nil && p.isWithPresent(seen, id) {
-		err = p.awaitSent(seen, id, isSeen, false)
+	err := p.awaitSent(seen, t, isSettled, false)
+	if err == nil && p.isWithPresent(seen, t) {
+		err = p.awaitSent(seen, t, isSeen, false)
 	}
 	if seen.Err() != nil && ctx.Err() == nil || isUnreachable(err) {
 		return nil // the acknowledgement is what was promised
@@ -317,14 +313,10 @@ func ended(state wire.State) bool {
 // the broker does not wait for a disk that takes a few milliseconds, and more is
 // heard at once. Only for a queued message it is worth asking who is there; one
 // that was delivered meanwhile is with somebody who is.
-func (p *Peer) isWithPresent(ctx context.Context, id keys.MessageID) bool {
-	trace, err := p.traceOf(ctx, id)
-	if err != nil {
-		return false
-	}
+func (p *Peer) isWithPresent(ctx context.Context, t *tracking) bool {
 	asking, cancel := context.WithTimeout(ctx, traceWithin)
 	defer cancel()
-	for _, r := range trace.To {
+	for _, r := range p.traced(t).To {
 		switch r.State {
 		case Delivered:
 			return true
@@ -376,41 +368,6 @@ func furthest(s *profile.Sent) *profile.SentTo {
 // nearness orders the states of a message for any one device.
 var nearness = []wire.State{wire.StatePending, wire.StateQueued, wire.StateExpired, wire.StateRefused,
 	wire.StateDelivered, wire.StateHeld, wire.StateSeen}
-
-// awaitSent waits until what is known of a message satisfies done. With online it
-// ends when the line does.
-func (p *Peer) awaitSent(ctx context.Context, id keys.MessageID, done func(*profile.Sent) bool, online bool) error {
-	for {
-		p.mu.Lock()
-		if t := p.tracked[id]; t != nil {
-			t.news = false
-		}
-		p.mu.Unlock()
-		var sent *profile.Sent
-		err := p.home.state.View(ctx, p.mesh, func(tx *profile.Tx) (err error) {
-			sent, err = tx.Sent(id)
-			return err
-		})
-		if err != nil || done(sent) {
-			return err
-		}
-		err = p.until(ctx, func() (bool, error) {
-			if t := p.tracked[id]; t != nil && t.news {
-				return true, nil
-			}
-			if online && p.condition.State == Offline && p.condition.Err != nil {
-				return false, p.condition.Err
-			}
-			if p.condition.State == Ended {
-				return false, p.condition.Err
-			}
-			return false, nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-}
 
 // Reply answers m: to the session that wrote it while that lives, else to its
 // peer. Kind: Answer where m was a question, unless o says otherwise.

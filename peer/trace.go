@@ -78,11 +78,17 @@ func (p *Peer) traceOf(ctx context.Context, id keys.MessageID) (Trace, error) {
 	if err != nil {
 		return Trace{}, err
 	}
-	t := Trace{Sent: Sent{ID: id, MeshName: p.alias}, Address: sent.Address, Kind: Kind(sent.Kind),
-		Priority: Priority(sent.Priority.String()), Size: sent.Size, Time: timeOf(sent.Time), Expires: timeOf(sent.Expires)}
-	if t.Short, err = p.home.state.ShortName(ctx, id); err != nil {
+	short, err := p.home.state.ShortName(ctx, id)
+	if err != nil {
 		return Trace{}, err
 	}
+	return p.traceFrom(sent, short), nil
+}
+
+// traceFrom makes of what is kept of a message what programs get.
+func (p *Peer) traceFrom(sent *profile.Sent, short string) Trace {
+	t := Trace{Sent: Sent{ID: sent.ID, Short: short, MeshName: p.alias}, Address: sent.Address, Kind: Kind(sent.Kind),
+		Priority: Priority(sent.Priority.String()), Size: sent.Size, Time: timeOf(sent.Time), Expires: timeOf(sent.Expires)}
 	if sent.One {
 		one := furthest(sent)
 		r := p.recipientOf(one)
@@ -90,12 +96,12 @@ func (p *Peer) traceOf(ctx context.Context, id keys.MessageID) (Trace, error) {
 			r.Device, r.Address = "", r.User // any device may still take it
 		}
 		t.To = []Recipient{r}
-		return t, nil
+		return t
 	}
 	for i := range sent.To {
 		t.To = append(t.To, p.recipientOf(&sent.To[i]))
 	}
-	return t, nil
+	return t
 }
 
 // recipientOf is what is known of one recipient.

@@ -193,21 +193,27 @@ func (s *State) FindMessages(ctx context.Context, name string) (found []Named, e
 // and 4 or more characters.
 func (s *State) ShortName(ctx context.Context, id keys.MessageID) (string, error) {
 	name := id.Tail(4)
-	err := s.db.Read(ctx, func(q *sqlite.Tx) error {
-		all, err := withTail(q, tailOf(id))
-		n := 4
-		for _, other := range all {
-			if other.ID == id {
-				continue
-			}
-			for n < 26 && other.ID.Tail(n) == id.Tail(n) {
-				n++
-			}
-		}
-		name = id.Tail(n)
+	err := s.db.Read(ctx, func(q *sqlite.Tx) (err error) {
+		name, err = (&Tx{q: q}).ShortName(id)
 		return err
 	})
 	return name, err
+}
+
+// ShortName is [State.ShortName] inside a transaction. The message need not be kept
+// yet.
+func (tx *Tx) ShortName(id keys.MessageID) (string, error) {
+	all, err := withTail(tx.q, tailOf(id))
+	n := 4
+	for _, other := range all {
+		if other.ID == id {
+			continue
+		}
+		for n < 26 && other.ID.Tail(n) == id.Tail(n) {
+			n++
+		}
+	}
+	return id.Tail(n), err
 }
 
 // withTail lists the messages whose last 20 bits are these.

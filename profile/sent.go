@@ -109,39 +109,60 @@ func (tx *Tx) Advance(s Said) (changed bool, err error) {
 		return false, err
 	}
 	var (
-		id               int64
-		state            int
-		why, label, text string
-		hash             []byte
+		id         int64
+		state      int
+		why, steps string
+		hash       []byte
+		known      SentTo
 	)
 	err = tx.q.Get("SELECT s.id, t.state, t.why, t.label, t.steps, s.hash FROM sent s JOIN sent_target t"+
 		" ON t.sent = s.id AND t.recipient = ? WHERE s.tail = ? AND s.message = ? AND s.mesh = ?",
-		[]any{to, tailOf(s.ID), s.ID[:], tx.mesh}, &id, &state, &why, &label, &text, &hash)
+		[]any{to, tailOf(s.ID), s.ID[:], tx.mesh}, &id, &state, &why, &known.Label, &steps, &hash)
 	if errors.Is(err, sqlite.ErrNoRows) {
 		return false, nil
 	}
-	if err != nil || s.Hash != [32]byte{} && s.Hash != [32]byte(hash) {
+	if err != nil || !s.isOf([32]byte(hash)) {
 		return false, err
 	}
-	known, knownWhy := wire.State(state), wire.Why(why)
-	if !delivery.Advance(&known, &knownWhy, s.State, s.Why) {
-		return false, nil
-	}
-	var steps []Step
-	if err := json.Unmarshal([]byte(text), &steps); err != nil {
+	known.State, known.Why = wire.State(state), wire.Why(why)
+	if err := json.Unmarshal([]byte(steps), &known.Steps); err != nil {
 		return false, fmt.Errorf("steps of %s: %w", s.ID, err)
 	}
-	steps = append(steps, Step{State: s.State, Time: s.Time, Word: s.Word, Why: s.Why})
-	raw, err := json.Marshal(steps)
+	if !known.advance(s) {
+		return false, nil
+	}
+	raw, err := json.Marshal(known.Steps)
 	if err != nil {
 		return false, err
 	}
-	if s.Label != "" {
-		label = s.Label
-	}
 	_, err = tx.q.Exec("UPDATE sent_target SET state = ?, why = ?, label = ?, steps = ? WHERE sent = ? AND recipient = ?",
-		uint8(known), string(knownWhy), label, string(raw), id, to)
+		uint8(known.State), string(known.Why), known.Label, string(raw), id, to)
 	return err == nil, err
+}
+
+// isOf tells whether what is said is said of a message with this hash.
+func (s *Said) isOf(hash [32]byte) bool { return s.Hash == [32]byte{} || s.Hash == hash }
+
+// Advance is [Tx.Advance] for what is known of a message in memory.
+func (m *Sent) Advance(s Said) (changed bool) {
+	for i := range m.To {
+		if t := &m.To[i]; t.Key == s.To {
+			return s.isOf(m.Hash) && t.advance(s)
+		}
+	}
+	return false
+}
+
+// advance merges what is said.
+func (t *SentTo) advance(s Said) (changed bool) {
+	if !delivery.Advance(&t.State, &t.Why, s.State, s.Why) {
+		return false
+	}
+	t.Steps = append(t.Steps, Step{State: s.State, Time: s.Time, Word: s.Word, Why: s.Why})
+	if s.Label != "" {
+		t.Label = s.Label
+	}
+	return true
 }
 
 // Sent reads what is kept of a message; [ErrNotFound].
