@@ -50,6 +50,11 @@ func (p *Peer) History(ctx context.Context, q HistoryQuery) ([]Turn, error) {
 			return nil, err
 		}
 	}
+	if len(rows.Words) > 0 {
+		if err := p.home.state.IndexHistory(ctx); err != nil {
+			return nil, err
+		}
+	}
 	var all []profile.Message
 	err := p.home.state.View(ctx, p.mesh, func(tx *profile.Tx) error {
 		if !before.IsZero() {

@@ -3,7 +3,6 @@ package profile
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -40,22 +39,19 @@ type Message struct {
 	Body     string
 }
 
-// PutHistory keeps a message and gives m its place; one that is there already
+// PutHistory keeps a message, at a place behind the others; one that is there already
 // stays as it is.
 func (tx *Tx) PutHistory(m *Message) error {
 	n, err := tx.peer(m.From)
 	if err != nil {
 		return err
 	}
-	err = tx.q.Get("INSERT INTO history (mesh, message, tail, outgoing, peer, address, session, label, audience, kind,"+
+	_, err = tx.q.Exec("INSERT INTO history (mesh, message, tail, outgoing, peer, address, session, label, audience, kind,"+
 		" priority, reply_to, thread, depth, via, sent, time, shower, again, body)"+
-		" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING place",
-		[]any{tx.mesh, m.ID[:], tailOf(m.ID), m.Outgoing, n, m.Address, m.Session[:], m.Label, m.Audience, m.Kind,
-			uint8(m.Priority), orNull(m.ReplyTo), orNull(m.Thread), m.Depth, m.Via, m.Sent, m.Time, m.Shower[:], m.Again,
-			m.Body}, &m.Place)
-	if errors.Is(err, sqlite.ErrNoRows) {
-		return nil
-	}
+		" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+		tx.mesh, m.ID[:], tailOf(m.ID), m.Outgoing, n, m.Address, m.Session[:], m.Label, m.Audience, m.Kind,
+		uint8(m.Priority), orNull(m.ReplyTo), orNull(m.Thread), m.Depth, m.Via, m.Sent, m.Time, m.Shower[:], m.Again,
+		m.Body)
 	return err
 }
 
@@ -82,7 +78,8 @@ type HistoryQuery struct {
 	Label string
 	// Audience is how they were addressed, as typed; "": in any way.
 	Audience string
-	// Words must all begin a word of the text.
+	// Words must all begin a word of the text. They are found in what
+	// [State.IndexHistory] has indexed.
 	Words []string
 	// Before is the place that they stand before; 0: the end.
 	Before int64
@@ -116,6 +113,52 @@ func (tx *Tx) History(h HistoryQuery) (all []Message, err error) {
 			return err
 		})
 	return all, err
+}
+
+// How much of the history one transaction indexes.
+const (
+	indexRows  = 1000
+	indexBytes = 1 << 20
+)
+
+// IndexHistory indexes the words of those messages of the history, of all meshes, that
+// came since it was called last. Whoever searches calls it before: few messages are
+// ever looked for, and many together cost a fraction of what each alone would.
+func (s *State) IndexHistory(ctx context.Context) error {
+	for more := true; more; {
+		err := s.db.Do(ctx, func(q *sqlite.Tx) (err error) {
+			more, err = indexHistory(q)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// indexHistory indexes some messages, and tells whether there may be more.
+func indexHistory(q *sqlite.Tx) (more bool, err error) {
+	var after, last int64
+	if err := q.Get("SELECT coalesce(max(id), 0) FROM history_text_docsize", nil, &after); err != nil {
+		return false, err
+	}
+	rows, size := 0, 0
+	err = q.Each("SELECT place, octet_length(body) FROM history WHERE place > ? ORDER BY place LIMIT ?", []any{after, indexRows},
+		func(r sqlite.Row) error {
+			last = r.Int64(0)
+			rows, size = rows+1, size+r.Int(1)
+			if size >= indexBytes {
+				return sqlite.Stop()
+			}
+			return nil
+		})
+	if err != nil || rows == 0 {
+		return false, err
+	}
+	_, err = q.Exec("INSERT INTO history_text (rowid, body) SELECT place, body FROM history"+
+		" WHERE place > ? AND place <= ? ORDER BY place", after, last)
+	return true, err
 }
 
 // matchAll is a full-text query for texts in which each of the words begins one. In

@@ -5,11 +5,20 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/claudemesh/claudemesh-go/keys"
+	"github.com/claudemesh/claudemesh-go/sqlite"
 	"github.com/claudemesh/claudemesh-go/wire"
 )
+
+func index(t *testing.T, s *State) {
+	t.Helper()
+	if err := s.IndexHistory(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
 
 func TestHistoryIsSearched(t *testing.T) {
 	s := newState(t)
@@ -31,7 +40,9 @@ func TestHistoryIsSearched(t *testing.T) {
 	put(2, alice, "", "bob", "which branch has the webhook fix?", bob)
 	put(3, carol, "", "alice", "migration: AND then NOT \"that\"")
 	put(4, alice, "", "@backend", "grün?", bob, carol)
+	index(t, s)
 	put(5, bob, "api", "alice", "fix/webhook-retry")
+	index(t, s)
 	for _, c := range []struct {
 		name  string
 		query HistoryQuery
@@ -67,6 +78,61 @@ func TestHistoryIsSearched(t *testing.T) {
 	}
 }
 
+// However much there is, it is indexed once, and all of it.
+func TestIndexHasEverything(t *testing.T) {
+	s := newState(t)
+	bodies := []string{strings.Repeat("long ", indexBytes/3), strings.Repeat("long ", indexBytes/3), "short"}
+	for range indexRows {
+		bodies = append(bodies, "short")
+	}
+	put := func(from, to int) {
+		do(t, s, func(tx *Tx) (err error) {
+			for i := from; i < to && err == nil; i++ {
+				err = tx.PutHistory(&Message{ID: benchID(i), From: bob, Time: int64(i), Body: bodies[i]})
+			}
+			return err
+		})
+		index(t, s)
+	}
+	found := func(word string) int {
+		var all []Message
+		do(t, s, func(tx *Tx) (err error) {
+			all, err = tx.History(HistoryQuery{Words: []string{word}, Limit: len(bodies)})
+			return err
+		})
+		return len(all)
+	}
+	put(0, len(bodies)-1)
+	if long, short := found("long"), found("short"); long != 2 || short != len(bodies)-3 {
+		t.Errorf("%d and %d found", long, short)
+	}
+	// The newest goes: what comes takes no other's words.
+	do(t, s, func(tx *Tx) error {
+		_, err := tx.q.Exec("DELETE FROM history WHERE place = (SELECT max(place) FROM history)")
+		return err
+	})
+	bodies[len(bodies)-1] = "last"
+	put(len(bodies)-1, len(bodies))
+	if last, short := found("last"), found("short"); last != 1 || short != len(bodies)-4 {
+		t.Errorf("%d and %d found", last, short)
+	}
+}
+
+// What was in the history before it was indexed leaves it without a word.
+func TestHistoryLeavesUnindexed(t *testing.T) {
+	s := newState(t)
+	do(t, s, func(tx *Tx) error { return tx.PutHistory(&Message{ID: id(1), From: bob, Time: 1, Body: "first"}) })
+	if err := s.Tidy(t.Context(), mesh, 3+Keep); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.db.Do(t.Context(), func(q *sqlite.Tx) error {
+		_, err := q.Exec("INSERT INTO history_text (history_text, rank) VALUES ('integrity-check', 1)")
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // What left the history is found no more, and no word of it is on the disk.
 func TestSearchForgets(t *testing.T) {
 	p := newProfile(t)
@@ -76,6 +142,7 @@ func TestSearchForgets(t *testing.T) {
 			tx.PutHistory(&Message{ID: id(1), From: bob, Time: 1, Body: "xylophonemarker first"}),
 			tx.PutHistory(&Message{ID: id(2), From: bob, Time: 5, Body: "second"}))
 	})
+	index(t, s)
 	if err := errors.Join(s.Tidy(t.Context(), mesh, 3+Keep), s.Scrub(t.Context())); err != nil {
 		t.Fatal(err)
 	}

@@ -10,8 +10,8 @@ import (
 const tidyPages = 256
 
 // Tidy forgets what is past its time in a mesh: ids and streams, sent
-// messages and history of over 30 days, ended sessions. It is cheap to call;
-// every process does so now and then.
+// messages and history of over 30 days, ended sessions; and indexes the history that
+// is left. It is cheap to call; every process does so now and then.
 func (s *State) Tidy(ctx context.Context, mesh keys.MeshID, now int64) error {
 	err := s.Update(ctx, mesh, func(tx *Tx) error {
 		for _, old := range []struct {
@@ -37,6 +37,9 @@ func (s *State) Tidy(ctx context.Context, mesh keys.MeshID, now int64) error {
 		return err
 	})
 	if err != nil {
+		return err
+	}
+	if err := s.IndexHistory(ctx); err != nil {
 		return err
 	}
 	if err := s.tidyLocks(); err != nil {
