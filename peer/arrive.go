@@ -140,8 +140,10 @@ func (p *Peer) judge(tx *profile.Tx, a *arrival, sender string) error {
 		judged.KnownCopy = err == nil && there.Copy
 	}
 	judged.Ended = a.line.life.Err() != nil
-	if judged.Policy, err = policyOf(tx, sender); err == nil && a.opened {
+	if a.opened {
 		judged.Policy, err = p.policyFor(tx, sender, &a.message)
+	} else {
+		judged.Policy, err = policyOf(tx, sender)
 	}
 	if err != nil {
 		return err
@@ -183,12 +185,11 @@ func policyOf(tx *profile.Tx, address string) (delivery.Policy, error) {
 	if address == "" {
 		return delivery.PolicyAccept, nil
 	}
-	device, err := tx.Trust(address)
-	if err != nil || device.Policy != delivery.PolicyAccept {
-		return device.Policy, err
+	device, user, err := tx.Policies(address, userIn(address))
+	if device != delivery.PolicyAccept {
+		return device, err
 	}
-	user, err := tx.Trust(userIn(address))
-	return user.Policy, err
+	return user, err
 }
 
 // rowOf makes the inbox's row of an arrival.
@@ -236,6 +237,9 @@ func (p *Peer) stored(a *arrival, err error) {
 		}
 		a.line.end(errNotStored) // it comes again
 		return
+	}
+	if place := a.row.Place; place != 0 && a.opened {
+		p.unsealed.keep(place, &unsealed{message: a.message, hash: seal.HashSealed(a.sealed)})
 	}
 	switch a.judged.Do {
 	case delivery.SayReceived:

@@ -252,23 +252,23 @@ func (p *Peer) answersAmong(tx *profile.Tx, rows []delivery.InboxRow) (map[int64
 		if !p.asks.unchecked(&rows[i]) {
 			continue
 		}
-		row, err := tx.Inbox(rows[i].Place)
+		place := rows[i].Place
+		row, failed, err := p.openRow(tx, place)
 		if err != nil {
 			return nil, err
 		}
-		m, err := p.openParcel(&parcel{from: row.From, id: row.ID, box: row.Box, sealed: row.Sealed})
 		w := (*asking)(nil)
-		if err == nil {
-			w = p.asks.of(&m)
+		if failed == nil {
+			w = p.asks.of(&row.message)
 		}
 		if w == nil {
-			p.asks.check(row.Place)
+			p.asks.check(place)
 			continue
 		}
 		if found == nil {
 			found = make(map[int64]*asking)
 		}
-		found[row.Place] = w
+		found[place] = w
 	}
 	return found, nil
 }
@@ -287,6 +287,7 @@ func handAnswers(found map[int64]*asking) {
 // is not there any more.
 func (p *Peer) takeAnswer(ctx context.Context, asked *asking, place int64) (Message, error) {
 	one := &showing{Showing: delivery.Showing{Place: place}}
+	var verified map[string]bool
 	err := p.home.state.Update(ctx, p.mesh, func(tx *profile.Tx) error {
 		row, err := tx.Inbox(place)
 		if err != nil {
@@ -295,26 +296,25 @@ func (p *Peer) takeAnswer(ctx context.Context, asked *asking, place int64) (Mess
 		if row.State != delivery.InboxWaiting || !isMember(p.members(), row.From) {
 			return profile.ErrNotFound
 		}
-		one.message, err = p.openParcel(&parcel{from: row.From, id: row.ID, box: row.Box, sealed: row.Sealed})
-		if err != nil || p.asks.of(&one.message) != asked {
+		one.row, one.Again = *row, row.Again
+		if one.unsealed, _, err = p.openRow(tx, place); err != nil {
+			return err
+		}
+		if one.unsealed == nil || p.asks.of(&one.unsealed.message) != asked {
 			return profile.ErrNotFound
 		}
-		one.Again = row.Again
-		row.State, row.Shower = delivery.InboxShowing, p.session
-		one.row = *row
-		return tx.SetInbox(row)
+		if one.short, err = tx.ShortName(row.ID); err != nil {
+			return err
+		}
+		if verified, err = p.verifiedIn(tx); err != nil {
+			return err
+		}
+		return tx.ShowInbox(p.session, place)
 	})
 	if err != nil {
 		return Message{}, err
 	}
-	verified, err := p.verifiedUsers(ctx)
-	if err != nil {
-		return Message{}, err
-	}
 	m := p.messageOf(one, verified)
-	if m.Short, err = p.home.state.ShortName(ctx, m.ID); err != nil {
-		return Message{}, err
-	}
 	p.noteShown(&m)
 	return m, nil
 }

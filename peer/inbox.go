@@ -94,10 +94,14 @@ func (p *Peer) Drained(ctx context.Context) error {
 func (p *Peer) Peek(ctx context.Context, o TakeOptions) (Inbox, error) {
 	var show []*showing
 	var plan delivery.Plan
+	var verified map[string]bool
 	err := p.home.state.View(ctx, p.mesh, func(tx *profile.Tx) error {
 		show = nil
 		v, err := tx.InboxView(inboxPage)
 		if err != nil {
+			return err
+		}
+		if verified, err = p.verifiedIn(tx); err != nil {
 			return err
 		}
 		for i := range v.Sessions {
@@ -107,23 +111,26 @@ func (p *Peer) Peek(ctx context.Context, o TakeOptions) (Inbox, error) {
 			}
 		}
 		plan = delivery.PlanShow(now(), v, p.want(o))
+		rows := rowsByPlace(v.Rows)
 		for _, s := range plan.Show {
-			row, err := tx.Inbox(s.Place)
-			if err != nil {
+			one := &showing{Showing: s, row: *rows[s.Place]}
+			if one.unsealed, _, err = p.openRow(tx, s.Place); err != nil {
 				return err
 			}
-			one := &showing{Showing: s, row: *row}
-			one.message, err = p.openParcel(&parcel{from: row.From, id: row.ID, box: row.Box, sealed: row.Sealed})
-			if err == nil && isMember(p.members(), row.From) {
-				show = append(show, one)
+			if one.unsealed == nil || !isMember(p.members(), one.row.From) {
+				continue
 			}
+			if one.short, err = tx.ShortName(one.row.ID); err != nil {
+				return err
+			}
+			show = append(show, one)
 		}
 		return nil
 	})
 	if err != nil {
 		return Inbox{}, err
 	}
-	return p.inboxOf(ctx, show, plan, o)
+	return p.inboxOf(ctx, &taken{show: show, plan: plan, verified: verified}, o)
 }
 
 // Take takes messages for this session out of the inbox to be shown now. The
@@ -131,24 +138,24 @@ func (p *Peer) Peek(ctx context.Context, o TakeOptions) (Inbox, error) {
 // Release when they were not. Of messages that any one of several devices may
 // show, the claim is granted before they are returned.
 func (p *Peer) Take(ctx context.Context, o TakeOptions) (Inbox, error) {
-	show, plan, floods, err := p.takeRows(ctx, o)
+	t, err := p.takeRows(ctx, o)
 	if err != nil {
 		return Inbox{}, err
 	}
-	if show, err = p.claim(ctx, show); err != nil {
+	if t.show, err = p.claim(ctx, t.show); err != nil {
 		return Inbox{}, err
 	}
 	p.lookSoon()
-	in, err := p.inboxOf(ctx, show, plan, o)
+	in, err := p.inboxOf(ctx, t, o)
 	if err != nil {
 		return Inbox{}, err
 	}
-	t := now()
+	at := now()
 	for i := range in.Messages {
 		p.noteShown(&in.Messages[i])
-		p.rates.add(t, in.Messages[i].From.Key)
+		p.rates.add(at, in.Messages[i].From.Key)
 	}
-	in.Floods, err = p.nameFloods(ctx, floods)
+	in.Floods, err = p.nameFloods(ctx, t.floods)
 	return in, err
 }
 
@@ -159,24 +166,17 @@ func (p *Peer) want(o TakeOptions) delivery.Want {
 }
 
 // inboxOf makes the answer of Take and Peek.
-func (p *Peer) inboxOf(ctx context.Context, show []*showing, plan delivery.Plan, o TakeOptions) (Inbox, error) {
+func (p *Peer) inboxOf(ctx context.Context, t *taken, o TakeOptions) (Inbox, error) {
+	plan := &t.plan
 	in := Inbox{Low: plan.Low, Later: plan.Later, Held: plan.Held, More: o.Max > 0 && len(plan.Show) == o.Max}
-	verified, err := p.verifiedUsers(ctx)
-	if err != nil {
-		return Inbox{}, err
-	}
-	for _, s := range show {
-		m := p.messageOf(s, verified)
-		if m.Short, err = p.home.state.ShortName(ctx, m.ID); err != nil {
-			return Inbox{}, err
-		}
-		in.Messages = append(in.Messages, m)
+	for _, s := range t.show {
+		in.Messages = append(in.Messages, p.messageOf(s, t.verified))
 	}
 	if len(plan.Elsewhere) == 0 {
 		return in, nil
 	}
 	var live []profile.SessionInfo
-	err = p.home.state.View(ctx, p.mesh, func(tx *profile.Tx) (err error) {
+	err := p.home.state.View(ctx, p.mesh, func(tx *profile.Tx) (err error) {
 		live, err = tx.Live()
 		return err
 	})
@@ -230,6 +230,11 @@ func (p *Peer) Seen(ctx context.Context, messages ...Message) error {
 	t := now()
 	err = p.home.state.Update(ctx, p.mesh, func(tx *profile.Tx) error { return p.seenRows(tx, settings, t, messages) })
 	if err == nil {
+		for _, m := range messages {
+			if m.shown != nil {
+				p.unsealed.drop(m.shown.place)
+			}
+		}
 		p.receiptsDue()
 		p.lookSoon()
 	}
@@ -240,7 +245,10 @@ func (p *Peer) Seen(ctx context.Context, messages ...Message) error {
 func (p *Peer) Release(ctx context.Context, messages ...Message) error {
 	err := p.home.state.Update(ctx, p.mesh, func(tx *profile.Tx) error {
 		for _, m := range messages {
-			row, err := tx.Inbox(m.place)
+			if m.shown == nil {
+				continue
+			}
+			row, err := tx.Inbox(m.shown.place)
 			if errors.Is(err, profile.ErrNotFound) {
 				continue
 			}

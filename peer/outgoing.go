@@ -103,12 +103,11 @@ func (p *Peer) runOutboxLocked(word profile.Word) {
 // writeNotes writes what became of messages, without waiting.
 func (p *Peer) writeNotes(notes []note) {
 	p.home.state.Submit(p.mesh, func(tx *profile.Tx) error {
+		var done []int64
 		for i := range notes {
 			n := &notes[i]
 			if n.drop {
-				if err := tx.DropOutbox(n.place); err != nil {
-					return err
-				}
+				done = append(done, n.place)
 				continue
 			}
 			if n.place != 0 {
@@ -120,7 +119,7 @@ func (p *Peer) writeNotes(notes []note) {
 				return err
 			}
 		}
-		return nil
+		return tx.DropOutbox(done...)
 	}, func(err error) {
 		if errors.Is(err, profile.ErrClosed) {
 			return // perhaps on this very goroutine, with mu held

@@ -40,15 +40,16 @@ type Peer struct {
 	cwd      string
 	receives wire.Receives
 
-	ctx    context.Context // ends with Close
-	cancel context.CancelFunc
-	group  sync.WaitGroup // run, work, and one a subscription
-	feeds  feeds
-	pairs  pairs
-	desk   desk
-	loop   loopGuard
-	asks   askings
-	rates  rates
+	ctx      context.Context // ends with Close
+	cancel   context.CancelFunc
+	group    sync.WaitGroup // run, work, and one a subscription
+	feeds    feeds
+	pairs    pairs
+	desk     desk
+	loop     loopGuard
+	asks     askings
+	rates    rates
+	unsealed unsealedInbox
 
 	view atomic.Pointer[roster.View] // of ledger
 

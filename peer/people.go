@@ -345,18 +345,24 @@ func (p *Peer) onlineLocked() int {
 
 // verifiedUsers are the users whose safety number was compared, over the keys that
 // they have now.
-func (p *Peer) verifiedUsers(ctx context.Context) (map[string]bool, error) {
-	verified := map[string]bool{}
-	view := p.members()
-	err := p.home.state.View(ctx, p.mesh, func(tx *profile.Tx) error {
-		all, err := tx.Trusts()
-		for _, t := range all {
-			if t.Verified != 0 && slices.Equal(t.Keys, keysOf(view.User(t.Who))) {
-				verified[t.Who] = true
-			}
-		}
+func (p *Peer) verifiedUsers(ctx context.Context) (verified map[string]bool, err error) {
+	err = p.home.state.View(ctx, p.mesh, func(tx *profile.Tx) (err error) {
+		verified, err = p.verifiedIn(tx)
 		return err
 	})
+	return verified, err
+}
+
+// verifiedIn is verifiedUsers inside a transaction.
+func (p *Peer) verifiedIn(tx *profile.Tx) (map[string]bool, error) {
+	verified := map[string]bool{}
+	view := p.members()
+	all, err := tx.Trusts()
+	for _, t := range all {
+		if t.Verified != 0 && slices.Equal(t.Keys, keysOf(view.User(t.Who))) {
+			verified[t.Who] = true
+		}
+	}
 	return verified, err
 }
 

@@ -244,14 +244,14 @@ func (p *Peer) keepLook(plan delivery.Plan, shown map[int64]Kind, over map[int64
 // kindAt opens a row to see of what kind it is; what does not open is a plain
 // message to be dealt with when it is shown.
 func (p *Peer) kindAt(tx *profile.Tx, place int64) (Kind, error) {
-	row, err := tx.Inbox(place)
+	row, failed, err := p.openRow(tx, place)
 	if err != nil {
 		return "", err
 	}
-	m, err := p.openParcel(&parcel{from: row.From, id: row.ID, box: row.Box, sealed: row.Sealed})
-	if err != nil {
+	if failed != nil {
 		return Note, nil
 	}
+	m := &row.message
 	if Kind(m.Kind) == Notice {
 		settings, err := p.home.Config()
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/claudemesh/claudemesh-go/delivery"
 	"github.com/claudemesh/claudemesh-go/profile"
 	"github.com/claudemesh/claudemesh-go/seal"
+	"github.com/claudemesh/claudemesh-go/signed"
 	"github.com/claudemesh/claudemesh-go/wire"
 )
 
@@ -18,74 +19,97 @@ const claimWithin = 5 * time.Second
 // showing is a message on its way out of the inbox.
 type showing struct {
 	delivery.Showing
-	row     delivery.InboxRow
-	message seal.Message
-	grant   chan bool       // of a copy: the broker's answer to the claim, as it comes
-	answer  delivery.Answer // the same, once it is settled
-	missing int             // messages before it that did not come
+	row      delivery.InboxRow // without what is sealed
+	unsealed *unsealed
+	short    string
+	grant    chan bool       // of a copy: the broker's answer to the claim, as it comes
+	answer   delivery.Answer // the same, once it is settled
+	missing  int             // messages before it that did not come
+}
+
+// shown is what is known of a message that is being shown, until it was seen.
+type shown struct {
+	place int64
+	delivery.StreamKey
+	n       uint64
+	expires int64
+	hash    signed.Hash
+}
+
+// taken is what was taken out of the inbox, and what stays.
+type taken struct {
+	show     []*showing
+	plan     delivery.Plan
+	floods   []Flood
+	verified map[string]bool // users
 }
 
 // takeRows plans what to show and marks it as being shown, in one transaction. Rows
 // that cannot be shown any more are dropped on the way.
-func (p *Peer) takeRows(ctx context.Context, o TakeOptions) (show []*showing, plan delivery.Plan, floods []Flood, err error) {
+func (p *Peer) takeRows(ctx context.Context, o TakeOptions) (*taken, error) {
 	w := p.want(o)
 	if o.Rate > 0 {
 		w.Max = 0 // counted after what is beyond the rate
 	}
-	err = p.home.state.Update(ctx, p.mesh, func(tx *profile.Tx) error {
-		show = nil
+	var t *taken
+	err := p.home.state.Update(ctx, p.mesh, func(tx *profile.Tx) error {
+		t = &taken{}
 		v, err := tx.InboxView(inboxPage)
 		if err != nil {
 			return err
 		}
-		plan = delivery.PlanShow(now(), v, w)
-		plan.Show, floods = p.rates.limit(now(), plan.Show, v.Rows, o.Rate, o.Max)
-		if err := settlePlan(tx, &plan); err != nil {
+		if t.verified, err = p.verifiedIn(tx); err != nil {
 			return err
 		}
-		for _, s := range plan.Show {
-			one, err := p.takeRow(tx, s)
+		t.plan = delivery.PlanShow(now(), v, w)
+		t.plan.Show, t.floods = p.rates.limit(now(), t.plan.Show, v.Rows, o.Rate, o.Max)
+		if err := settlePlan(tx, &t.plan); err != nil {
+			return err
+		}
+		rows := rowsByPlace(v.Rows)
+		var places []int64
+		for _, s := range t.plan.Show {
+			one := &showing{Showing: s, row: *rows[s.Place]}
+			ok, err := p.canShow(tx, one)
 			if err != nil {
 				return err
 			}
-			if one == nil {
+			if !ok {
 				continue
 			}
 			if s.Gap {
 				one.missing = missingBefore(&v, &one.row)
 			}
-			show = append(show, one)
+			t.show, places = append(t.show, one), append(places, s.Place)
 		}
-		return nil
+		return tx.ShowInbox(p.session, places...)
 	})
-	return show, plan, floods, err
+	return t, err
 }
 
-// takeRow marks one row as being shown here; nil where it is not to be shown any
-// more: its sender does not belong now, or it does not open.
-func (p *Peer) takeRow(tx *profile.Tx, s delivery.Showing) (*showing, error) {
-	row, err := tx.Inbox(s.Place)
-	if err != nil {
-		return nil, err
+// canShow opens and names what is to be shown, and tells whether it still is: its
+// sender may not belong any more, or it may not open.
+func (p *Peer) canShow(tx *profile.Tx, one *showing) (bool, error) {
+	var failed, err error
+	if one.unsealed, failed, err = p.openRow(tx, one.Place); err != nil {
+		return false, err
 	}
-	one := &showing{Showing: s, row: *row}
-	if one.message, err = p.openParcel(&parcel{from: row.From, id: row.ID, box: row.Box, sealed: row.Sealed}); err != nil {
-		p.home.log.Error("a stored message does not open", "mesh", p.alias, "id", row.ID, "err", err)
-		return nil, tx.DropInbox(s.Place)
+	if failed != nil {
+		p.home.log.Error("a stored message does not open", "mesh", p.alias, "id", one.row.ID, "err", failed)
+		return false, tx.DropInbox(one.Place)
 	}
-	if p.asks.of(&one.message) != nil {
-		return nil, nil // whoever asked gets it
+	if p.asks.of(&one.unsealed.message) != nil {
+		return false, nil // whoever asked gets it
 	}
-	if view := p.members(); !isMember(view, row.From) {
-		if one.message.At.N > view.At().N {
-			return nil, nil // another process of the profile took it, and knows more than this one yet
+	if view := p.members(); !isMember(view, one.row.From) {
+		if one.unsealed.message.At.N > view.At().N {
+			return false, nil // another process of the profile took it, and knows more than this one yet
 		}
-		row.State = delivery.InboxHeld // quarantined: it was revoked since
-		return nil, tx.SetInbox(row)
+		one.row.State = delivery.InboxHeld // quarantined: it was revoked since
+		return false, tx.SetInbox(&one.row)
 	}
-	one.row.State, one.row.Shower = delivery.InboxShowing, p.session
-	row.State, row.Shower = delivery.InboxShowing, p.session
-	return one, tx.SetInbox(row)
+	one.short, err = tx.ShortName(one.row.ID)
+	return true, err
 }
 
 // missingBefore counts the numbers that a stream misses before a row, by what was
@@ -219,26 +243,30 @@ func settleRow(tx *profile.Tx, row *delivery.InboxRow, do delivery.Settlement) e
 // seenRows moves messages to the history and notes their receipts, in one
 // transaction.
 func (p *Peer) seenRows(tx *profile.Tx, settings *profile.Config, t int64, messages []Message) error {
+	var places []int64
+	for i := range messages {
+		if s := messages[i].shown; s != nil {
+			places = append(places, s.place)
+		}
+	}
+	left, err := tx.InInbox(places...)
+	if err != nil {
+		return err
+	}
+	streams := map[delivery.StreamKey]*delivery.Stream{}
 	for i := range messages {
 		m := &messages[i]
-		row, err := tx.Inbox(m.place)
-		if errors.Is(err, profile.ErrNotFound) || err == nil && row.ID != m.ID {
+		if m.shown == nil || !left[m.shown.place] {
 			continue // seen already
 		}
-		if err != nil {
+		delete(left, m.shown.place) // perhaps it stands there twice
+		if err := showStream(tx, streams, m.shown); err != nil {
 			return err
-		}
-		stream, err := tx.Stream(row.StreamKey)
-		if err != nil {
-			return err
-		}
-		if stream.Show(row.N, row.Expires); row.N > 0 {
-			if err := tx.SetStream(stream); err != nil {
-				return err
-			}
 		}
 		if settings.Receipts != profile.Off {
-			if err := p.noteReceipt(tx, row, wire.StateSeen, wire.WhyNone); err != nil {
+			err := tx.PutReceipt(&delivery.ReceiptRow{Session: p.session, To: m.From.Key, ID: m.ID, Hash: m.shown.hash,
+				State: wire.StateSeen, Time: t, Expires: m.shown.expires})
+			if err != nil {
 				return err
 			}
 		}
@@ -247,10 +275,29 @@ func (p *Peer) seenRows(tx *profile.Tx, settings *profile.Config, t int64, messa
 				return err
 			}
 		}
-		if err := tx.DropInbox(row.Place); err != nil {
+	}
+	for _, s := range streams {
+		if err := tx.SetStream(*s); err != nil {
 			return err
 		}
 	}
+	return tx.DropInbox(places...)
+}
+
+// showStream moves the stream of a message that was shown on; streams are those that
+// were read.
+func showStream(tx *profile.Tx, streams map[delivery.StreamKey]*delivery.Stream, m *shown) error {
+	if m.n == 0 {
+		return nil
+	}
+	if streams[m.StreamKey] == nil {
+		stream, err := tx.Stream(m.StreamKey)
+		if err != nil {
+			return err
+		}
+		streams[m.StreamKey] = &stream
+	}
+	streams[m.StreamKey].Show(m.n, m.expires)
 	return nil
 }
 
@@ -263,15 +310,14 @@ func (p *Peer) historyOf(m *Message, t int64) *profile.Message {
 
 // messageOf makes of an opened message what programs get.
 func (p *Peer) messageOf(s *showing, verified map[string]bool) Message {
-	m := &s.message
-	out := Message{
-		ID: m.ID, Mesh: p.mesh, MeshName: p.alias, From: p.senderOf(m, verified), To: m.Audience.Address,
+	m := &s.unsealed.message
+	return Message{
+		ID: m.ID, Short: s.short, Mesh: p.mesh, MeshName: p.alias, From: p.senderOf(m, verified), To: m.Audience.Address,
 		Kind: Kind(m.Kind), Body: m.Body, ReplyTo: m.ReplyTo, Thread: m.Thread, Priority: Priority(m.Priority),
 		Depth: m.Depth, Via: strings.Join(m.Via, ", "), Sent: timeOf(m.Time), Received: timeOf(s.row.Arrived), Expires: timeOf(m.Expires),
 		Again: s.Again, Missing: s.missing, Late: s.Late, Early: m.Time > s.row.Arrived+wire.ClockAhead,
-		place: s.row.Place,
+		shown: &shown{place: s.row.Place, StreamKey: s.row.StreamKey, n: s.row.N, expires: s.row.Expires, hash: s.unsealed.hash},
 	}
-	return out
 }
 
 // senderOf names who wrote a message, by the chain.

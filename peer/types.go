@@ -133,7 +133,7 @@ type Message struct {
 	// Early: the sender's clock was ahead by more than 10 minutes.
 	Early bool
 
-	place int64 // in the inbox
+	shown *shown // nil: it was not taken out of the inbox to be shown
 }
 
 // Recipient is what is known of one recipient of a message.

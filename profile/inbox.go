@@ -3,6 +3,7 @@ package profile
 import (
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/claudemesh/claudemesh-go/delivery"
 	"github.com/claudemesh/claudemesh-go/keys"
@@ -185,14 +186,49 @@ func (tx *Tx) inboxWhere(condition string, params ...any) (*delivery.InboxRow, e
 	return found, err
 }
 
-// DropInbox lets go of messages by their places. Their ids stay remembered.
-func (tx *Tx) DropInbox(places ...int64) error {
-	for _, p := range places {
-		if _, err := tx.q.Exec("DELETE FROM inbox WHERE place = ? AND mesh = ?", p, tx.mesh); err != nil {
-			return err
-		}
+// ShowInbox notes that a session is showing messages.
+func (tx *Tx) ShowInbox(shower keys.SessionID, places ...int64) error {
+	if len(places) == 0 {
+		return nil
 	}
-	return nil
+	_, err := tx.q.Exec("UPDATE inbox SET state = ?, shower = ? WHERE mesh = ? AND place IN (SELECT value FROM json_each(?))",
+		uint8(delivery.InboxShowing), shower[:], tx.mesh, listOf(places))
+	return err
+}
+
+// InInbox tells which of some places have a message.
+func (tx *Tx) InInbox(places ...int64) (map[int64]bool, error) {
+	left := make(map[int64]bool, len(places))
+	err := tx.q.Each("SELECT place FROM inbox WHERE mesh = ? AND place IN (SELECT value FROM json_each(?))",
+		[]any{tx.mesh, listOf(places)}, func(r sqlite.Row) error {
+			left[r.Int64(0)] = true
+			return nil
+		})
+	return left, err
+}
+
+// DropInbox lets go of messages by their places. Their ids stay remembered.
+func (tx *Tx) DropInbox(places ...int64) error { return tx.drop("inbox", places) }
+
+// drop deletes rows by their places.
+func (tx *Tx) drop(table string, places []int64) error {
+	if len(places) == 0 {
+		return nil
+	}
+	_, err := tx.q.Exec("DELETE FROM "+table+" WHERE mesh = ? AND place IN (SELECT value FROM json_each(?))", tx.mesh, listOf(places))
+	return err
+}
+
+// listOf is a list of places for json_each.
+func listOf(places []int64) string {
+	b := []byte{'['}
+	for i, p := range places {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendInt(b, p, 10)
+	}
+	return string(append(b, ']'))
 }
 
 // CountInbox is how many messages there are in the inbox, in all states.
@@ -256,11 +292,4 @@ func (tx *Tx) Receipts(session keys.SessionID) (rows []delivery.ReceiptRow, err 
 }
 
 // DropReceipts forgets receipts by their places: they are in the outbox now.
-func (tx *Tx) DropReceipts(places ...int64) error {
-	for _, p := range places {
-		if _, err := tx.q.Exec("DELETE FROM receipt WHERE place = ? AND mesh = ?", p, tx.mesh); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+func (tx *Tx) DropReceipts(places ...int64) error { return tx.drop("receipt", places) }

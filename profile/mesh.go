@@ -120,6 +120,20 @@ func (tx *Tx) Trust(who string) (Trust, error) {
 	return t, err
 }
 
+// Policies reads what was decided about a device and about its user.
+func (tx *Tx) Policies(device, user string) (ofDevice, ofUser delivery.Policy, err error) {
+	err = tx.q.Each("SELECT who, policy FROM trust WHERE mesh = ? AND who IN (?, ?)", []any{tx.mesh, device, user},
+		func(r sqlite.Row) error {
+			if r.Text(0) == user {
+				ofUser = delivery.Policy(r.Int64(1))
+			} else {
+				ofDevice = delivery.Policy(r.Int64(1))
+			}
+			return nil
+		})
+	return ofDevice, ofUser, err
+}
+
 // Trusts lists all that was decided, by name.
 func (tx *Tx) Trusts() (all []Trust, err error) {
 	err = tx.q.Each("SELECT who, policy, verified, keys FROM trust WHERE mesh = ? ORDER BY who", []any{tx.mesh},

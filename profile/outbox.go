@@ -108,14 +108,7 @@ func (tx *Tx) SetTarget(place int64, to keys.Public, state wire.State, why wire.
 }
 
 // DropOutbox lets go of messages by their places.
-func (tx *Tx) DropOutbox(places ...int64) error {
-	for _, p := range places {
-		if _, err := tx.q.Exec("DELETE FROM outbox WHERE place = ? AND mesh = ?", p, tx.mesh); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+func (tx *Tx) DropOutbox(places ...int64) error { return tx.drop("outbox", places) }
 
 // OutboxOwners lists the sessions that rows of the outbox and receipts to be
 // told name, live or not; see [delivery.Orphans].
