@@ -120,7 +120,7 @@ func (p *Peer) Peek(ctx context.Context, o TakeOptions) (Inbox, error) {
 			if one.unsealed == nil || !isMember(p.members(), one.row.From) {
 				continue
 			}
-			if one.short, err = tx.ShortName(one.row.ID); err != nil {
+			if one.short, err = tx.ShortNameIn(v.Rows, one.row.ID); err != nil {
 				return err
 			}
 			show = append(show, one)

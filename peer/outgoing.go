@@ -115,7 +115,7 @@ func (p *Peer) writeNotes(notes []note) {
 					return err
 				}
 			}
-			if _, err := tx.Advance(n.said); err != nil {
+			if _, _, err := tx.Advance(n.said); err != nil {
 				return err
 			}
 		}

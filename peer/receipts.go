@@ -3,7 +3,6 @@ package peer
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"maps"
 
 	"github.com/claudemesh/claudemesh-go/delivery"
@@ -195,7 +194,7 @@ func (p *Peer) receipt(a *arrival, f fit) {
 			if err := said.State.UnmarshalText([]byte(r.State)); err != nil {
 				continue // of a later version
 			}
-			news, err := tx.Advance(said)
+			news, by, err := tx.Advance(said)
 			if err != nil {
 				return err
 			}
@@ -203,12 +202,8 @@ func (p *Peer) receipt(a *arrival, f fit) {
 				continue
 			}
 			changed = append(changed, said)
-			sent, err := tx.Sent(r.ID)
-			if err != nil && !errors.Is(err, profile.ErrNotFound) {
-				return err
-			}
-			if err == nil && sent.Session != p.session {
-				senders[sent.Session] = true
+			if by != p.session {
+				senders[by] = true
 			}
 		}
 		return nil

@@ -228,14 +228,15 @@ func (p *Peer) enqueue(ctx context.Context, t *target, m *seal.Message) (*tracki
 			return err
 		}
 		sent.Hash = seal.HashSealed(row.Sealed)
-		if err := tx.PutSent(sent); err != nil {
+		kept := settings.History != profile.Off
+		if err := tx.PutSent(sent, kept); err != nil {
 			return err
 		}
 		status, _ := p.ownStatus()
-		if err := tx.SetSession(p.session, status, m.Time); err != nil {
+		if err := tx.SetActive(p.session, status, m.Time); err != nil {
 			return err
 		}
-		if settings.History == profile.Off {
+		if !kept {
 			return nil
 		}
 		return tx.PutHistory(&profile.Message{ID: m.ID, Outgoing: true, From: p.self, Address: t.address, Session: p.session,

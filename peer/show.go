@@ -70,7 +70,7 @@ func (p *Peer) takeRows(ctx context.Context, o TakeOptions) (*taken, error) {
 		var places []int64
 		for _, s := range t.plan.Show {
 			one := &showing{Showing: s, row: *rows[s.Place]}
-			ok, err := p.canShow(tx, one)
+			ok, err := p.canShow(tx, &v, one)
 			if err != nil {
 				return err
 			}
@@ -89,7 +89,7 @@ func (p *Peer) takeRows(ctx context.Context, o TakeOptions) (*taken, error) {
 
 // canShow opens and names what is to be shown, and tells whether it still is: its
 // sender may not belong any more, or it may not open.
-func (p *Peer) canShow(tx *profile.Tx, one *showing) (bool, error) {
+func (p *Peer) canShow(tx *profile.Tx, v *delivery.View, one *showing) (bool, error) {
 	var failed, err error
 	if one.unsealed, failed, err = p.openRow(tx, one.Place); err != nil {
 		return false, err
@@ -108,7 +108,7 @@ func (p *Peer) canShow(tx *profile.Tx, one *showing) (bool, error) {
 		one.row.State = delivery.InboxHeld // quarantined: it was revoked since
 		return false, tx.SetInbox(&one.row)
 	}
-	one.short, err = tx.ShortName(one.row.ID)
+	one.short, err = tx.ShortNameIn(v.Rows, one.row.ID)
 	return true, err
 }
 

@@ -54,7 +54,7 @@ func (p *Peer) askTrace(ctx context.Context, id keys.MessageID) {
 				continue // not the broker's to say
 			}
 			said := profile.Said{ID: id, To: s.To, State: s.State, Why: s.Why, Time: s.Time, Word: profile.WordBroker}
-			if _, err := tx.Advance(said); err != nil {
+			if _, _, err := tx.Advance(said); err != nil {
 				return err
 			}
 		}

@@ -75,13 +75,13 @@ func BenchmarkSent(b *testing.B) {
 				}
 				places[i] = row.Place
 				if err := tx.PutSent(&Sent{ID: row.ID, Session: session(1), Address: "bob", Kind: "message",
-					To: []SentTo{{Key: bob, State: wire.StatePending, Steps: []Step{{wire.StatePending, 5, WordSelf, ""}}}}}); err != nil {
+					To: []SentTo{{Key: bob, State: wire.StatePending, Steps: []Step{{wire.StatePending, 5, WordSelf, ""}}}}}, true); err != nil {
 					return err
 				}
 				if i < bound { // the acknowledgement of one of before comes in the same time
 					return nil
 				}
-				if _, err := tx.Advance(Said{ID: benchID(i - bound), To: bob, State: wire.StateDelivered, Time: 9, Word: WordBroker}); err != nil {
+				if _, _, err := tx.Advance(Said{ID: benchID(i - bound), To: bob, State: wire.StateDelivered, Time: 9, Word: WordBroker}); err != nil {
 					return err
 				}
 				return tx.DropOutbox(places[i-bound])

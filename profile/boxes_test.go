@@ -123,10 +123,10 @@ func TestSent(t *testing.T) {
 		To: []SentTo{
 			{Key: bob, Session: session(7), Label: "web", State: wire.StatePending, Steps: []Step{{wire.StatePending, 5, WordSelf, ""}}},
 			{Key: carol, State: wire.StatePending, Steps: []Step{{wire.StatePending, 5, WordSelf, ""}}}}}
-	do(t, s, func(tx *Tx) error { return tx.PutSent(m) })
+	do(t, s, func(tx *Tx) error { return tx.PutSent(m, false) })
 	say := func(said Said) (changed bool) {
 		t.Helper()
-		do(t, s, func(tx *Tx) (err error) { changed, err = tx.Advance(said); return err })
+		do(t, s, func(tx *Tx) (err error) { changed, _, err = tx.Advance(said); return err })
 		return changed
 	}
 	if !say(Said{ID: m.ID, To: bob, State: wire.StateQueued, Time: 6, Word: WordBroker}) ||
@@ -156,6 +156,19 @@ func TestSent(t *testing.T) {
 			t.Errorf("got  %+v\nwant %+v", got, m)
 		}
 		return err
+	})
+	one := &Sent{ID: id(2), Session: session(1), To: m.To[:1:1], Hash: [32]byte{1}}
+	do(t, s, func(tx *Tx) error {
+		if err := tx.PutSent(one, true); err != nil {
+			return err
+		}
+		again, by, err := tx.Advance(Said{ID: one.ID, To: bob, State: wire.StateDelivered, Time: 9})
+		other, _, err2 := tx.Advance(Said{ID: one.ID, To: carol, State: wire.StateSeen, Time: 9})
+		got, err3 := tx.Sent(one.ID)
+		if again || other || by != session(1) || err3 == nil && fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", one) {
+			t.Errorf("changed %v and %v, sent by %v: %+v", again, other, by, got)
+		}
+		return errors.Join(err, err2, err3)
 	})
 	if err := s.View(t.Context(), mesh, func(tx *Tx) error { _, err := tx.Sent(id(77)); return err }); !errors.Is(err, ErrNotFound) {
 		t.Error(err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/claudemesh/claudemesh-go/delivery"
 	"github.com/claudemesh/claudemesh-go/keys"
 	"github.com/claudemesh/claudemesh-go/sqlite"
 	"github.com/claudemesh/claudemesh-go/wire"
@@ -102,8 +103,9 @@ func (tx *Tx) History(h HistoryQuery) (all []Message, err error) {
 		" AND (?4 = '' OR place IN (SELECT rowid FROM history_text WHERE history_text MATCH ?4))"+
 		" AND (NOT ?5 OR CASE outgoing"+
 		" WHEN 0 THEN peer IN (SELECT value FROM json_each(?6)) AND (?7 = '' OR label = ?7)"+
-		" ELSE EXISTS (SELECT 1 FROM sent s JOIN sent_target t ON t.sent = s.id"+
-		" WHERE s.tail = h.tail AND s.message = h.message AND s.mesh = h.mesh"+
+		" ELSE EXISTS (SELECT 1 FROM sent s WHERE s.message = h.message AND s.mesh = h.mesh"+
+		" AND s.recipient IN (SELECT value FROM json_each(?6)) AND (?7 = '' OR s.label = ?7))"+
+		" OR EXISTS (SELECT 1 FROM sent_target t WHERE t.message = h.message AND t.mesh = h.mesh"+
 		" AND t.recipient IN (SELECT value FROM json_each(?6)) AND (?7 = '' OR t.label = ?7)) END)"+
 		" ORDER BY place DESC LIMIT ?8",
 		[]any{tx.mesh, before, h.Audience, matchAll(h.Words), h.With != nil, peers, h.Label, h.Limit},
@@ -247,24 +249,48 @@ func (s *State) ShortName(ctx context.Context, id keys.MessageID) (string, error
 // yet.
 func (tx *Tx) ShortName(id keys.MessageID) (string, error) {
 	all, err := withTail(tx.q, tailOf(id))
+	others := make([]keys.MessageID, 0, len(all))
+	for _, n := range all {
+		others = append(others, n.ID)
+	}
+	return shortName(id, others), err
+}
+
+// ShortNameIn is ShortName for a message of the inbox, of which rows were read: they
+// are not looked for again.
+func (tx *Tx) ShortNameIn(rows []delivery.InboxRow, id keys.MessageID) (string, error) {
+	var others []keys.MessageID
+	for i := range rows {
+		others = append(others, rows[i].ID)
+	}
+	err := tx.q.Each("SELECT message FROM sent WHERE tail = ?1 UNION ALL SELECT message FROM history WHERE tail = ?1",
+		[]any{tailOf(id)}, func(r sqlite.Row) error {
+			others = append(others, mid(r.Bytes(0)))
+			return nil
+		})
+	return shortName(id, others), err
+}
+
+// shortName is the shortest name of a message that no other has.
+func shortName(id keys.MessageID, others []keys.MessageID) string {
 	n := 4
-	for _, other := range all {
-		if other.ID == id {
+	for _, other := range others {
+		if other[15] != id[15] || other == id {
 			continue
 		}
-		for n < 26 && other.ID.Tail(n) == id.Tail(n) {
+		for n < 26 && other.Tail(n) == id.Tail(n) {
 			n++
 		}
 	}
-	return id.Tail(n), err
+	return id.Tail(n)
 }
 
 // withTail lists the messages whose last 20 bits are these.
 func withTail(q *sqlite.Tx, tail int64) (all []Named, err error) {
 	seen := map[Named]bool{}
-	err = q.Each("SELECT m.mesh_id, s.message, 1, s.tail FROM sent s JOIN mesh m ON m.id = s.mesh WHERE s.tail = ?1"+
-		" UNION ALL SELECT m.mesh_id, h.message, h.outgoing, h.tail FROM history h JOIN mesh m ON m.id = h.mesh WHERE h.tail = ?1"+
-		" UNION ALL SELECT m.mesh_id, i.id, 0, -1 FROM inbox i JOIN mesh m ON m.id = i.mesh WHERE substr(i.id, -2) = ?2",
+	err = q.Each("SELECT m.mesh_id, s.message, 1 FROM sent s JOIN mesh m ON m.id = s.mesh WHERE s.tail = ?1"+
+		" UNION ALL SELECT m.mesh_id, h.message, h.outgoing FROM history h JOIN mesh m ON m.id = h.mesh WHERE h.tail = ?1"+
+		" UNION ALL SELECT m.mesh_id, i.id, 0 FROM inbox i JOIN mesh m ON m.id = i.mesh WHERE substr(i.id, -2) = ?2",
 		[]any{tail, []byte{byte(tail >> 8), byte(tail)}}, func(r sqlite.Row) error {
 			n := Named{ID: mid(r.Bytes(1)), Sent: r.Bool(2)}
 			copy(n.Mesh[:], r.Bytes(0))

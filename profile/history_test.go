@@ -74,7 +74,7 @@ func TestShortNames(t *testing.T) {
 	near[12] = 0x10                      // bit 28
 	far := keys.MessageID{15: 2}
 	do(t, s, func(tx *Tx) error {
-		return errors.Join(tx.PutSent(&Sent{ID: a}), tx.PutHistory(&Message{ID: near, From: bob}), tx.PutHistory(&Message{ID: a, From: alice, Outgoing: true}))
+		return errors.Join(tx.PutSent(&Sent{ID: a}, true), tx.PutHistory(&Message{ID: near, From: bob}), tx.PutHistory(&Message{ID: a, From: alice, Outgoing: true}))
 	})
 	if err := s.Update(t.Context(), keys.MeshID{2}, func(tx *Tx) error {
 		return tx.PutInbox(&delivery.InboxRow{From: bob, ID: far}, 1)
@@ -112,4 +112,34 @@ func TestShortNames(t *testing.T) {
 	find("m-!!!!")
 	find("")
 	find("m-zzzzzzzz")
+}
+
+// What was sent has its name with the history, without it, and after that forgot it.
+func TestSentIsNamed(t *testing.T) {
+	s := newState(t)
+	off, on := keys.MessageID{15: 1}, keys.MessageID{15: 2}
+	do(t, s, func(tx *Tx) error {
+		return errors.Join(tx.PutSent(&Sent{ID: off, Expires: 2 * Keep}, false), tx.PutSent(&Sent{ID: on, Expires: 2 * Keep}, true),
+			tx.PutHistory(&Message{ID: on, From: alice, Outgoing: true, Time: 1}))
+	})
+	find := func(when string) {
+		t.Helper()
+		for _, id := range []keys.MessageID{off, on} {
+			got, err := s.FindMessages(t.Context(), id.Tail(4))
+			if err != nil || !slices.Equal(got, []Named{{mesh, id, true}}) {
+				t.Errorf("%s: %v, %v", when, got, err)
+			}
+		}
+	}
+	find("at first")
+	if err := s.Tidy(t.Context(), mesh, Keep+2); err != nil {
+		t.Fatal(err)
+	}
+	do(t, s, func(tx *Tx) error {
+		if _, err := tx.FindHistory(on); !errors.Is(err, ErrNotFound) {
+			t.Errorf("the history still has it: %v", err)
+		}
+		return nil
+	})
+	find("later")
 }

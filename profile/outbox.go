@@ -150,9 +150,14 @@ func (tx *Tx) CountOutbox() (n int, err error) {
 // 2, 3 and so on. Two messages never have the same, unless the transaction
 // fails and the number was not used.
 func (tx *Tx) NextNumber(session keys.SessionID, audience delivery.Audience, priority wire.Priority) (n uint64, err error) {
-	return n, tx.q.Get("INSERT INTO numbering (mesh, session, audience, priority, last) VALUES (?, ?, ?, ?, 1)"+
-		" ON CONFLICT DO UPDATE SET last = last + 1 RETURNING last",
-		[]any{tx.mesh, session[:], audience[:], uint8(priority)}, &n)
+	stream := []any{tx.mesh, session[:], audience[:], uint8(priority)}
+	// Two statements: one that gives a row back keeps what it changes apart until its
+	// end, which costs more than both.
+	if _, err := tx.q.Exec("INSERT INTO numbering (mesh, session, audience, priority, last) VALUES (?, ?, ?, ?, 1)"+
+		" ON CONFLICT DO UPDATE SET last = last + 1", stream...); err != nil {
+		return 0, err
+	}
+	return n, tx.q.Get("SELECT last FROM numbering WHERE mesh = ? AND session = ? AND audience = ? AND priority = ?", stream, &n)
 }
 
 // blob is a value for a column that may not be NULL.

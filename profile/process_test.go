@@ -331,6 +331,44 @@ func TestSessionsOfAnotherMeshDoNotCount(t *testing.T) {
 	}
 }
 
+// Who is active again and again is the last one at any time, and seldom writes it.
+func TestActive(t *testing.T) {
+	s := newState(t)
+	for n := byte(1); n <= 2; n++ {
+		l, err := s.StartSession(t.Context(), mesh, SessionInfo{ID: session(n), Started: int64(n)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.End(context.WithoutCancel(t.Context()))
+	}
+	for i, step := range []struct {
+		session byte
+		status  delivery.Status
+		active  int64
+		want    [2]int64
+	}{
+		{1, 0, 5000, [2]int64{5000, 0}},
+		{1, 0, 5900, [2]int64{5000, 0}}, // it is the last one already
+		{2, 0, 5950, [2]int64{5000, 5950}},
+		{1, 0, 5960, [2]int64{5960, 5950}},
+		{1, 0, 5970, [2]int64{5960, 5950}},
+		{1, delivery.StatusWorking, 5980, [2]int64{5980, 5950}},
+		{1, delivery.StatusWorking, 6981, [2]int64{6981, 5950}},
+		{1, delivery.StatusWorking, 3000, [2]int64{6981, 5950}}, // a clock that went back
+	} {
+		do(t, s, func(tx *Tx) error {
+			if err := tx.SetActive(session(step.session), step.status, step.active); err != nil {
+				return err
+			}
+			live, err := tx.Live()
+			if err == nil && (live[0].Active != step.want[0] || live[1].Active != step.want[1] || live[step.session-1].Status != step.status) {
+				t.Errorf("step %d: %+v, want %v", i, live, step.want)
+			}
+			return err
+		})
+	}
+}
+
 func TestKilledSendersRowsAreTakenOver(t *testing.T) {
 	p := newProfile(t)
 	s := openState(t, p)

@@ -33,7 +33,7 @@ func TestHistoryIsSearched(t *testing.T) {
 			if len(to) == 0 {
 				return tx.PutHistory(m)
 			}
-			return errors.Join(tx.PutSent(sent), tx.PutHistory(m))
+			return errors.Join(tx.PutSent(sent, true), tx.PutHistory(m))
 		})
 	}
 	put(1, bob, "web", "alice", "The webhook retries are GRÜN now")

@@ -2,7 +2,6 @@ package profile
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 
 	"github.com/claudemesh/claudemesh-go/delivery"
@@ -59,32 +58,64 @@ type Step struct {
 	Why   wire.Why   `json:"why,omitempty"`
 }
 
-// PutSent keeps the metadata of a message that goes into the outbox.
-func (tx *Tx) PutSent(m *Sent) error {
-	id, err := tx.q.Insert("INSERT INTO sent (mesh, message, tail, session, address, kind, priority, one, size, time, expires,"+
-		" reply_to, thread, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		tx.mesh, m.ID[:], tailOf(m.ID), m.Session[:], m.Address, m.Kind, uint8(m.Priority), m.One, m.Size, m.Time,
-		m.Expires, orNull(m.ReplyTo), orNull(m.Thread), m.Hash[:])
-	if err != nil {
+// PutSent keeps the metadata of a message that goes into the outbox. named says that it
+// is in the history too, which finds it by its name.
+func (tx *Tx) PutSent(m *Sent, named bool) error {
+	var tail any
+	if !named {
+		tail = tailOf(m.ID)
+	}
+	direct := [6]any{} // of the one recipient; else NULL
+	if len(m.To) == 1 {
+		var err error
+		if direct, err = tx.targetColumns(&m.To[0]); err != nil {
+			return err
+		}
+	}
+	_, err := tx.q.Exec("INSERT INTO sent (message, mesh, tail, session, address, kind, priority, one, size, time, expires,"+
+		" reply_to, thread, hash, "+targetColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		m.ID[:], tx.mesh, tail, m.Session[:], m.Address, m.Kind, uint8(m.Priority), m.One, m.Size, m.Time,
+		m.Expires, orNull(m.ReplyTo), orNull(m.Thread), m.Hash[:],
+		direct[0], direct[1], direct[2], direct[3], direct[4], direct[5])
+	if err != nil || len(m.To) == 1 {
 		return err
 	}
 	for i := range m.To {
-		t := &m.To[i]
-		n, err := tx.peer(t.Key)
+		t, err := tx.targetColumns(&m.To[i])
 		if err != nil {
 			return err
 		}
-		steps, err := json.Marshal(t.Steps)
-		if err != nil {
-			return err
-		}
-		if _, err := tx.q.Exec("INSERT INTO sent_target (sent, recipient, session, label, state, why, steps)"+
-			" VALUES (?, ?, ?, ?, ?, ?, ?)",
-			id, n, orNull(t.Session), t.Label, uint8(t.State), string(t.Why), string(steps)); err != nil {
+		if _, err := tx.q.Exec("INSERT INTO sent_target (message, mesh, "+targetColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+			m.ID[:], tx.mesh, t[0], t[1], t[2], t[3], t[4], t[5]); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// targetColumns are what is kept of one recipient.
+const targetColumns = "recipient, target, label, state, why, steps"
+
+func (tx *Tx) targetColumns(t *SentTo) (values [6]any, err error) {
+	n, err := tx.peer(t.Key)
+	if err != nil {
+		return values, err
+	}
+	steps, err := json.Marshal(t.Steps)
+	return [6]any{n, orNull(t.Session), t.Label, uint8(t.State), string(t.Why), string(steps)}, err
+}
+
+// scanTarget reads targetColumns from a column on.
+func (tx *Tx) scanTarget(r sqlite.Row, i int) (t SentTo, err error) {
+	if t.Key, err = tx.key(r.Int64(i)); err != nil {
+		return t, err
+	}
+	t.Session, t.Label = sid(r.Bytes(i+1)), r.Text(i+2)
+	t.State, t.Why = wire.State(r.Int64(i+3)), wire.Why(r.Text(i+4))
+	if err := json.Unmarshal([]byte(r.Text(i+5)), &t.Steps); err != nil {
+		return t, fmt.Errorf("steps of a message: %w", err)
+	}
+	return t, nil
 }
 
 // Said is what is newly said of a message for a recipient.
@@ -101,43 +132,55 @@ type Said struct {
 }
 
 // Advance merges what is said into what is known of a message that was sent,
-// by [delivery.Advance]. It reports whether anything changed; what is not
-// known, or is said of something else, changes nothing.
-func (tx *Tx) Advance(s Said) (changed bool, err error) {
+// by [delivery.Advance]. It reports whether anything changed, and which session sent
+// the message; what is not known, or is said of something else, changes nothing.
+func (tx *Tx) Advance(s Said) (changed bool, by keys.SessionID, err error) {
 	to, err := tx.known(s.To)
 	if err != nil || to == 0 {
-		return false, err
+		return false, by, err
 	}
-	var (
-		id         int64
-		state      int
-		why, steps string
-		hash       []byte
-		known      SentTo
-	)
-	err = tx.q.Get("SELECT s.id, t.state, t.why, t.label, t.steps, s.hash FROM sent s JOIN sent_target t"+
-		" ON t.sent = s.id AND t.recipient = ? WHERE s.tail = ? AND s.message = ? AND s.mesh = ?",
-		[]any{to, tailOf(s.ID), s.ID[:], tx.mesh}, &id, &state, &why, &known.Label, &steps, &hash)
-	if errors.Is(err, sqlite.ErrNoRows) {
-		return false, nil
+	var known *SentTo
+	table := "sent"
+	err = tx.q.Each("SELECT hash, session, "+targetColumns+" FROM sent WHERE message = ? AND mesh = ?", []any{s.ID[:], tx.mesh},
+		func(r sqlite.Row) error {
+			if !s.isOf([32]byte(r.Bytes(0))) {
+				return nil
+			}
+			by = sid(r.Bytes(1))
+			if r.Null(2) {
+				table = "sent_target"
+				return nil
+			}
+			if r.Int64(2) != to {
+				return nil
+			}
+			t, err := tx.scanTarget(r, 2)
+			known = &t
+			return err
+		})
+	if err == nil && table == "sent_target" {
+		known, err = tx.sentTarget(s.ID, to)
 	}
-	if err != nil || !s.isOf([32]byte(hash)) {
-		return false, err
+	if err != nil || known == nil || !known.advance(s) {
+		return false, by, err
 	}
-	known.State, known.Why = wire.State(state), wire.Why(why)
-	if err := json.Unmarshal([]byte(steps), &known.Steps); err != nil {
-		return false, fmt.Errorf("steps of %s: %w", s.ID, err)
-	}
-	if !known.advance(s) {
-		return false, nil
-	}
-	raw, err := json.Marshal(known.Steps)
+	t, err := tx.targetColumns(known)
 	if err != nil {
-		return false, err
+		return false, by, err
 	}
-	_, err = tx.q.Exec("UPDATE sent_target SET state = ?, why = ?, label = ?, steps = ? WHERE sent = ? AND recipient = ?",
-		uint8(known.State), string(known.Why), known.Label, string(raw), id, to)
-	return err == nil, err
+	_, err = tx.q.Exec("UPDATE "+table+" SET label = ?, state = ?, why = ?, steps = ? WHERE message = ? AND mesh = ? AND recipient = ?",
+		t[2], t[3], t[4], t[5], s.ID[:], tx.mesh, to)
+	return err == nil, by, err
+}
+
+// sentTarget reads one of several recipients; nil where it is none.
+func (tx *Tx) sentTarget(message keys.MessageID, to int64) (found *SentTo, err error) {
+	return found, tx.q.Each("SELECT "+targetColumns+" FROM sent_target WHERE message = ? AND mesh = ? AND recipient = ?",
+		[]any{message[:], tx.mesh, to}, func(r sqlite.Row) error {
+			t, err := tx.scanTarget(r, 0)
+			found = &t
+			return err
+		})
 }
 
 // isOf tells whether what is said is said of a message with this hash.
@@ -167,33 +210,30 @@ func (t *SentTo) advance(s Said) (changed bool) {
 
 // Sent reads what is kept of a message; [ErrNotFound].
 func (tx *Tx) Sent(message keys.MessageID) (*Sent, error) {
-	m := &Sent{ID: message}
-	var (
-		id                     int64
-		session, reply, thread []byte
-		hash                   []byte
-		priority               int
-	)
-	err := tx.q.Get("SELECT id, session, address, kind, priority, one, size, time, expires, reply_to, thread, hash FROM sent"+
-		" WHERE tail = ? AND message = ? AND mesh = ?", []any{tailOf(message), message[:], tx.mesh},
-		&id, &session, &m.Address, &m.Kind, &priority, &m.One, &m.Size, &m.Time, &m.Expires, &reply, &thread, &hash)
-	if errors.Is(err, sqlite.ErrNoRows) {
-		return nil, fmt.Errorf("message %s: %w", message, ErrNotFound)
+	var m *Sent
+	err := tx.q.Each("SELECT session, address, kind, priority, one, size, time, expires, reply_to, thread, hash, "+targetColumns+
+		" FROM sent WHERE message = ? AND mesh = ?", []any{message[:], tx.mesh}, func(r sqlite.Row) error {
+		m = &Sent{ID: message, Session: sid(r.Bytes(0)), Address: r.Text(1), Kind: r.Text(2), Priority: wire.Priority(r.Int64(3)),
+			One: r.Bool(4), Size: r.Int(5), Time: r.Int64(6), Expires: r.Int64(7), ReplyTo: mid(r.Bytes(8)), Thread: mid(r.Bytes(9))}
+		copy(m.Hash[:], r.Bytes(10))
+		if r.Null(11) {
+			return nil
+		}
+		t, err := tx.scanTarget(r, 11)
+		m.To = []SentTo{t}
+		return err
+	})
+	if err == nil && m == nil {
+		err = fmt.Errorf("message %s: %w", message, ErrNotFound)
 	}
-	if err != nil {
-		return nil, err
+	if err != nil || m.To != nil {
+		return m, err
 	}
-	m.Session, m.ReplyTo, m.Thread, m.Priority = sid(session), mid(reply), mid(thread), wire.Priority(priority)
-	copy(m.Hash[:], hash)
-	err = tx.q.Each("SELECT recipient, session, label, state, why, steps FROM sent_target WHERE sent = ?", []any{id},
+	err = tx.q.Each("SELECT "+targetColumns+" FROM sent_target WHERE message = ? AND mesh = ?", []any{message[:], tx.mesh},
 		func(r sqlite.Row) error {
-			key, err := tx.key(r.Int64(0))
-			if err != nil {
-				return err
-			}
-			t := SentTo{Key: key, Session: sid(r.Bytes(1)), Label: r.Text(2), State: wire.State(r.Int64(3)), Why: wire.Why(r.Text(4))}
+			t, err := tx.scanTarget(r, 0)
 			m.To = append(m.To, t)
-			return json.Unmarshal([]byte(r.Text(5)), &m.To[len(m.To)-1].Steps)
+			return err
 		})
 	return m, err
 }
@@ -205,8 +245,8 @@ func (tx *Tx) CountUndelivered(to keys.Public) (count int, err error) {
 	if err != nil || n == 0 {
 		return 0, err
 	}
-	return count, tx.q.Get("SELECT count(*) FROM sent_target t JOIN sent s ON s.id = t.sent"+
-		" WHERE s.mesh = ? AND t.recipient = ? AND t.state IN (?, ?)",
+	return count, tx.q.Get("SELECT (SELECT count(*) FROM sent WHERE mesh = ?1 AND recipient = ?2 AND state IN (?3, ?4))"+
+		" + (SELECT count(*) FROM sent_target WHERE mesh = ?1 AND recipient = ?2 AND state IN (?3, ?4))",
 		[]any{tx.mesh, n, uint8(wire.StatePending), uint8(wire.StateQueued)}, &count)
 }
 

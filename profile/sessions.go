@@ -121,6 +121,20 @@ func (l *Session) End(ctx context.Context) error {
 	return errors.Join(err, removeHeld(l.lock))
 }
 
+// activeWithin is how exactly it is noted when a session was last active, where it is
+// the last one anyway: milliseconds.
+const activeWithin = 1000
+
+// SetActive is SetSession for a session that is active again and again: it writes where
+// the status is another, where another session was active since, or after activeWithin.
+func (tx *Tx) SetActive(id keys.SessionID, status delivery.Status, active int64) error {
+	_, err := tx.q.Exec("UPDATE session SET status = ?4, active = max(active, ?1) WHERE id = ?2"+
+		" AND (status <> ?4 OR active NOT BETWEEN ?1 - ?3 AND ?1"+
+		" OR EXISTS (SELECT 1 FROM session s WHERE s.mesh = session.mesh AND s.id <> ?2 AND s.active >= session.active))",
+		active, id[:], activeWithin, uint8(status))
+	return err
+}
+
 // SetSession notes a session's status and, unless zero, when it was last
 // active.
 func (tx *Tx) SetSession(id keys.SessionID, status delivery.Status, active int64) error {

@@ -197,7 +197,7 @@ func TestMeshesApartAndDropped(t *testing.T) {
 		m := message(1, 5)
 		m.Body = strings.Repeat(marker, 300)
 		return errors.Join(tx.PutHistory(m), tx.PutInbox(inboxRow(1), 500), tx.SetValue("a", "b"), tx.SetTrust(Trust{Who: "bob"}),
-			tx.PutOutbox(&delivery.OutboxRow{ID: id(1), To: []delivery.Target{{Key: bob, Box: []byte("b")}}}), tx.PutSent(&Sent{ID: id(1), To: []SentTo{{Key: bob}}}),
+			tx.PutOutbox(&delivery.OutboxRow{ID: id(1), To: []delivery.Target{{Key: bob, Box: []byte("b")}}}), tx.PutSent(&Sent{ID: id(1), To: []SentTo{{Key: bob}}}, false),
 			tx.AppendChain(Roster, 0, []signed.Object{blobOf("e")}, ChainHead{Head: blobOf("h")}), tx.PutBan(blobOf("b"), 1))
 	}
 	do(t, s, fill)
