@@ -249,40 +249,39 @@ func (s *State) ShortName(ctx context.Context, id keys.MessageID) (string, error
 // yet.
 func (tx *Tx) ShortName(id keys.MessageID) (string, error) {
 	all, err := withTail(tx.q, tailOf(id))
-	others := make([]keys.MessageID, 0, len(all))
-	for _, n := range all {
-		others = append(others, n.ID)
+	n := shortest
+	for i := range all {
+		n = apart(n, id, all[i].ID)
 	}
-	return shortName(id, others), err
+	return id.Tail(n), err
 }
 
 // ShortNameIn is ShortName for a message of the inbox, of which rows were read: they
 // are not looked for again.
 func (tx *Tx) ShortNameIn(rows []delivery.InboxRow, id keys.MessageID) (string, error) {
-	var others []keys.MessageID
+	n := shortest
 	for i := range rows {
-		others = append(others, rows[i].ID)
+		n = apart(n, id, rows[i].ID)
 	}
 	err := tx.q.Each("SELECT message FROM sent WHERE tail = ?1 UNION ALL SELECT message FROM history WHERE tail = ?1",
 		[]any{tailOf(id)}, func(r sqlite.Row) error {
-			others = append(others, mid(r.Bytes(0)))
+			n = apart(n, id, mid(r.Bytes(0)))
 			return nil
 		})
-	return shortName(id, others), err
+	return id.Tail(n), err
 }
 
-// shortName is the shortest name of a message that no other has.
-func shortName(id keys.MessageID, others []keys.MessageID) string {
-	n := 4
-	for _, other := range others {
-		if other[15] != id[15] || other == id {
-			continue
-		}
+// shortest is how many characters of its id name a message at least.
+const shortest = 4
+
+// apart is how many characters, n and more, tell a message from another one.
+func apart(n int, id, other keys.MessageID) int {
+	if other[15] == id[15] && other != id {
 		for n < 26 && other.Tail(n) == id.Tail(n) {
 			n++
 		}
 	}
-	return id.Tail(n)
+	return n
 }
 
 // withTail lists the messages whose last 20 bits are these.

@@ -89,6 +89,14 @@ func TestShortNames(t *testing.T) {
 		}
 		return name
 	}
+	do(t, s, func(tx *Tx) error {
+		in, err := tx.ShortNameIn([]delivery.InboxRow{{ID: a}, {ID: near}}, a)
+		other, err2 := tx.ShortNameIn(nil, near)
+		if in != short(a) || other != short(near) || len(other) <= len("m-1234") {
+			t.Errorf("named %s and %s", in, other)
+		}
+		return errors.Join(err, err2)
+	})
 	if got := short(far); got != far.Tail(4) {
 		t.Error(got)
 	}
