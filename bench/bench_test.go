@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -36,6 +37,32 @@ func TestMedian(t *testing.T) {
 	}{{nil, 0}, {[]float64{3}, 3}, {[]float64{9, 1, 5}, 5}, {[]float64{4, 1, 3, 2}, 2.5}} {
 		if got := median(c.values); got != c.want {
 			t.Errorf("median(%v) = %v", c.values, got)
+		}
+	}
+}
+
+// TestNamed: who needs something installed runs only when it is named.
+func TestNamed(t *testing.T) {
+	queue, err := findShape("queue")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		only, want []string
+	}{
+		{nil, []string{"nats-fsync", "nats", "queued"}},
+		{[]string{"queued", "mosquitto"}, []string{"queued", "mosquitto"}},
+	} {
+		chosen, err := choose(queue, c.only)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, contender := range chosen {
+			got = append(got, contender.name)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("-only %v chooses %v, want %v", c.only, got, c.want)
 		}
 	}
 }

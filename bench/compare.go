@@ -15,6 +15,7 @@ import (
 type contender struct {
 	name  string
 	start func(ctx context.Context, cfg config, size int) (rig, error)
+	named bool // runs only when -only names it: it needs something installed
 }
 
 // rig is a contender that is up, with its pairs connected.
@@ -38,20 +39,21 @@ type shape struct {
 
 var shapes = []shape{
 	{"pairs", []contender{
-		{"relay", startRelay(false)},
-		{"gather", startRelay(true)},
-		{"memory", startSealed},
-		{"durable", startDurable},
+		{name: "relay", start: startRelay(false)},
+		{name: "gather", start: startRelay(true)},
+		{name: "memory", start: startSealed},
+		{name: "durable", start: startDurable},
 	}, compare},
 	{"queue", []contender{
-		{"nats-fsync", startJetStream(true)},
-		{"nats", startJetStream(false)},
-		{"queued", startQueued},
+		{name: "nats-fsync", start: startJetStream(true)},
+		{name: "nats", start: startJetStream(false)},
+		{name: "mosquitto", start: startMosquitto, named: true},
+		{name: "queued", start: startQueued},
 	}, compare},
 	{"steady", []contender{
-		{"relay", startRelay(false)},
-		{"memory", startSealed},
-		{"durable", startDurable},
+		{name: "relay", start: startRelay(false)},
+		{name: "memory", start: startSealed},
+		{name: "durable", start: startDurable},
 	}, steady},
 	{"drain", nil, drain},
 	{"crowd", nil, crowd},
@@ -74,10 +76,11 @@ func findShape(name string) (shape, error) {
 	return shapes[i], nil
 }
 
-// choose gives the contenders of these names, all if there are none.
+// choose gives the contenders of these names, if there are none all that need not
+// be named.
 func choose(s shape, names []string) ([]contender, error) {
 	if len(names) == 0 {
-		return s.contenders, nil
+		return slices.DeleteFunc(slices.Clone(s.contenders), func(c contender) bool { return c.named }), nil
 	}
 	var chosen []contender
 	for _, name := range names {

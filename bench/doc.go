@@ -7,9 +7,11 @@
 //	go run ./bench -only relay,memory   some of the contenders
 //	go run ./bench -rounds 9 -round 5s  longer, steadier
 //	go run ./bench -shape queue         another shape
+//	go run ./bench -shape queue -only nats-fsync,nats,mosquitto,queued
+//	                                    with Mosquitto, which must be installed
 //
 // Everything runs on this machine's cores: broker, senders, recipients, over TCP on
-// loopback, in this process but for NATS and the servers of idle sessions. In each
+// loopback, in this process but for other brokers and the servers of idle sessions. In each
 // round every contender runs once, in turn; shown are the medians over the rounds,
 // and the median of the round's ratio to the first contender, of messages a second
 // and of processor time a message. On a machine that does other work too the second
@@ -18,7 +20,8 @@
 // Shapes:
 //
 //	pairs   as many messages as their slots allow: relay, gather, memory, durable
-//	queue   the same to recipients who are away: nats-fsync, nats, queued
+//	queue   the same to recipients who are away: nats-fsync, nats, queued,
+//	        and mosquitto where -only names it
 //	steady  one pair, 200 messages a second, how long each takes: relay, memory,
 //	        durable
 //	crowd   100 peers send 1,000 messages each to random others, at once
@@ -40,7 +43,20 @@
 //	queued   sealed messages to peers who are away, acknowledged once the
 //	         broker's queue has them on disk.
 //	nats     NATS JetStream, embedded in a process of its own, messages in files,
-//	         acknowledged; nats-fsync: on disk before that. It is a module of its
-//	         own (bench/nats), so that nothing of NATS stands among the
-//	         dependencies of claudemesh, and is built when it is asked for.
+//	         acknowledged; nats-fsync: on disk before that.
+//	mosquitto  Mosquitto as it is installed (Debian's package mosquitto; Linux),
+//	         started on a free port with settings and a folder of its own.
+//	         Recipients with persistent sessions (clean_session false) are away;
+//	         publishers at QoS 1 wait for PUBACK. Persistence is on with its
+//	         default, which writes to disk every 30 minutes and at the end: a
+//	         message is acknowledged when the server's memory has it, before
+//	         anything is written, let alone synced. A queue has no limit (default:
+//	         1,000 messages, and what comes after is acknowledged and dropped).
+//	         The client library writes each message by a system call of its own;
+//	         that of NATS gathers.
+//
+// Programs of other brokers are a module of their own (bench/brokers), so that
+// nothing of them stands among the dependencies of claudemesh, and are built when
+// they are asked for. The processor time of a message is that of publishers and
+// broker together, as it is for all contenders.
 package main

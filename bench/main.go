@@ -26,7 +26,7 @@ type config struct {
 	warm     time.Duration
 	only     []string
 	shape    string
-	nats     string // folder of its module
+	brokers  string // folder of the module with other brokers
 	sessions int    // idle ones
 	serve    string // what this process is for another one
 	profile  string
@@ -113,11 +113,11 @@ func parse(args []string, usage io.Writer) (config, error) {
 	flags.IntVar(&cfg.rounds, "rounds", 5, "`times` each contender runs")
 	flags.DurationVar(&cfg.round, "round", 2*time.Second, "`time` of one run")
 	flags.DurationVar(&cfg.warm, "warm", 300*time.Millisecond, "`time` before each run that is not counted")
-	only := flags.String("only", "", "`names` of contenders, separated by commas; empty: all")
+	only := flags.String("only", "", "`names` of contenders, separated by commas; empty: all that need nothing installed")
 	flags.StringVar(&cfg.shape, "shape", "pairs", "`name` of what is measured: "+strings.Join(shapeNames(), ", "))
 	flags.IntVar(&cfg.sessions, "sessions", 10_000, "idle `sessions`")
 	flags.StringVar(&cfg.serve, "serve", "", "`server` that another bench wants of this process: relay, broker")
-	flags.StringVar(&cfg.nats, "nats", "bench/nats", "`folder` of the module that compares with NATS")
+	flags.StringVar(&cfg.brokers, "brokers", "bench/brokers", "`folder` of the module that compares with other brokers")
 	flags.StringVar(&cfg.profile, "cpuprofile", "", "`file` for a profile of the whole run")
 	flags.StringVar(&cfg.allocs, "allocprofile", "", "`file` for a profile of what was allocated")
 	if err := flags.Parse(args); err != nil {
