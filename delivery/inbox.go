@@ -124,9 +124,9 @@ func RememberUntil(expires int64) int64 { return expires + wire.RememberedAfter 
 // PutBack puts a message back that was to be shown, and was not.
 func (r *InboxRow) PutBack() { r.State, r.Shower = InboxWaiting, keys.SessionID{} }
 
-// Recover puts a message back whose shower ended without evidence and whose
-// transcript does not tell. It is shown again and says so; not a copy, which is
-// never shown before it was granted, and then is none.
+// Recover puts a message back whose shower ended without evidence, or could not write
+// it, and whose transcript does not tell. It is shown again and says so; not a copy,
+// which is never shown before it was granted, and then is none.
 func (r *InboxRow) Recover() {
 	r.Again = r.Again || !r.Copy
 	r.PutBack()

@@ -243,6 +243,14 @@ func (p *Peer) Seen(ctx context.Context, messages ...Message) error {
 
 // Release puts messages that were taken but not shown back.
 func (p *Peer) Release(ctx context.Context, messages ...Message) error {
+	return p.putBack(ctx, (*delivery.InboxRow).PutBack, messages)
+}
+
+// putBack puts messages that this session took back, each in a way.
+func (p *Peer) putBack(ctx context.Context, put func(*delivery.InboxRow), messages []Message) error {
+	if len(messages) == 0 {
+		return nil
+	}
 	err := p.home.state.Update(ctx, p.mesh, func(tx *profile.Tx) error {
 		for _, m := range messages {
 			if m.shown == nil {
@@ -258,7 +266,7 @@ func (p *Peer) Release(ctx context.Context, messages ...Message) error {
 			if row.ID != m.ID || row.State != delivery.InboxShowing || row.Shower != p.session {
 				continue
 			}
-			row.PutBack()
+			put(row)
 			if err := tx.SetInbox(row); err != nil {
 				return err
 			}
@@ -278,6 +286,8 @@ const handleBatch = 32
 // ctx ends or the peer is closed. A message counts as seen when f returned
 // nil; that is said behind f, which may have the next one meanwhile, and all of it
 // before Handle returns. An error of f releases the message and ends Handle with it.
+// Where it cannot be said, that ends Handle, and what f had comes again, with
+// [Message.Again].
 func (p *Peer) Handle(ctx context.Context, f func(context.Context, Message) error) error {
 	saying := p.saySeen(ctx)
 	rest, err := p.handle(ctx, saying, f)
@@ -285,13 +295,10 @@ func (p *Peer) Handle(ctx context.Context, f func(context.Context, Message) erro
 	if failed != nil {
 		err = failed // the other is its consequence
 	}
-	if rest = append(unsaid, rest...); len(rest) == 0 {
-		return err
-	}
-	// The caller's context may have ended; what was not shown goes back all the same.
-	release, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeWithin)
+	// The caller's context may have ended; what is not seen goes back all the same.
+	back, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeWithin)
 	defer cancel()
-	return errors.Join(err, p.Release(release, rest...))
+	return errors.Join(err, p.putBack(back, (*delivery.InboxRow).Recover, unsaid), p.Release(back, rest...))
 }
 
 // handle calls f with one message after the other until something fails, and gives

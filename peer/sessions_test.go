@@ -3,6 +3,8 @@ package peer_test
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/claudemesh/claudemesh-go/internal/meshtest"
 	"github.com/claudemesh/claudemesh-go/peer"
+	"github.com/claudemesh/claudemesh-go/profile"
 )
 
 // waiting is what a session is shown when it asks.
@@ -241,6 +244,47 @@ func TestHandleError(t *testing.T) {
 		}
 		if got := bodies(waiting(t, bob, peer.TakeOptions{})); !slices.Equal(got, []string{"bad", "later"}) {
 			t.Errorf("left: %v", got)
+		}
+	})
+}
+
+// TestHandleCannotSay: that a message was shown cannot be said, the config being broken.
+// It comes again and says that it may have been shown; what is behind it does not.
+func TestHandleCannotSay(t *testing.T) {
+	run(t, func(t *testing.T, m *meshtest.Mesh) {
+		alice := m.Create("alice", "laptop").Live("a")
+		defer m.Close(alice)
+		machine := m.Join("bob", "desk")
+		bob := machine.Live("b")
+		defer m.Close(bob)
+		for _, body := range []string{"shown", "behind"} {
+			send(t, alice, "bob", body, peer.SendOptions{})
+		}
+		synctest.Wait()
+		config := filepath.Join(machine.Profile, "config.json")
+		whole, err := os.ReadFile(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = bob.Handle(t.Context(), func(_ context.Context, m peer.Message) error {
+			if m.Body == "behind" {
+				synctest.Wait() // until the other could not be said seen
+				return errors.New("not shown")
+			}
+			return os.WriteFile(config, []byte("{"), 0o600)
+		})
+		if !errors.Is(err, profile.ErrBroken) {
+			t.Errorf("handle: %v", err)
+		}
+		if err := os.WriteFile(config, whole, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		in := waiting(t, bob, peer.TakeOptions{})
+		if got := bodies(in); !slices.Equal(got, []string{"shown", "behind"}) {
+			t.Fatalf("left: %v", got)
+		}
+		if !in.Messages[0].Again || in.Messages[1].Again {
+			t.Errorf("marked: what was shown %v, what was not %v", in.Messages[0].Again, in.Messages[1].Again)
 		}
 	})
 }

@@ -124,7 +124,8 @@ type Message struct {
 	Sent     time.Time // the sender's clock
 	Received time.Time // when this profile had it on disk
 	Expires  time.Time
-	// Again: it may have been shown before (a process ended while showing it).
+	// Again: it may have been shown before (a process ended while showing it, or could
+	// not write that it had).
 	Again bool
 	// Missing is how many earlier messages of this sender's session did not come.
 	Missing int
