@@ -23,7 +23,7 @@ const (
 type arrival struct {
 	parcel
 	line     *line
-	claim    bool
+	claim    bool  // any one of several may show it: never what is sealed to one alone
 	expires  int64 // the frame's
 	sent     int64 // the broker's clock when it took the message
 	priority wire.Priority
@@ -41,7 +41,7 @@ func (p *Peer) arrive(l *line, f *wire.Deliver, payload []byte) {
 	a := &arrival{
 		parcel: parcel{from: f.From, id: f.ID, receipt: f.Class == wire.ClassReceipt,
 			box: bytes.Clone(f.Box), sealed: bytes.Clone(payload)},
-		line: l, claim: f.Claim, expires: f.Expires, sent: f.Sent, priority: f.Priority,
+		line: l, claim: f.Claim && f.Box != nil, expires: f.Expires, sent: f.Sent, priority: f.Priority,
 	}
 	m, err := p.openParcel(&a.parcel)
 	if err != nil {

@@ -163,6 +163,47 @@ func TestLiarDropsDelaysDuplicates(t *testing.T) {
 	}
 }
 
+// TestLiarHasOneClaimed: what is sealed to one alone comes twice, as if any one of several
+// could have it, and each claim is granted. It is shown once.
+func TestLiarHasOneClaimed(t *testing.T) {
+	envelopes(t, func(t *testing.T, m *meshtest.Mesh, liar *meshtest.Liar, alice, bob *peer.Peer, _ *meshtest.Machine) {
+		liar.Tell(func(up bool, f meshtest.Frame) []meshtest.Frame {
+			switch g := f.Frame.(type) {
+			case *wire.Deliver:
+				lied := *g
+				lied.Claim = true
+				f.Frame = &lied
+				return []meshtest.Frame{f, f}
+			case *wire.Grant:
+				lied := *g
+				lied.Granted = true
+				f.Frame = &lied
+			}
+			return []meshtest.Frame{f}
+		})
+		send(t, alice, "bob", "once", peer.SendOptions{SeenWait: -1})
+		synctest.Wait()
+		shown := 0
+		for range 3 {
+			in, err := bob.Take(t.Context(), peer.TakeOptions{Max: 1, Asked: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := bob.Seen(t.Context(), in.Messages...); err != nil {
+				t.Fatal(err)
+			}
+			shown += len(in.Messages)
+		}
+		liar.Tell(nil)
+		liar.Hang()
+		meshtest.Pass(time.Minute)
+		in, err := bob.Take(t.Context(), peer.TakeOptions{Asked: true})
+		if shown += len(in.Messages); err != nil || shown != 1 {
+			t.Errorf("shown %d times: %v", shown, err)
+		}
+	})
+}
+
 // TestLiarDropsForGood: the broker throws a message away and says that it was delivered.
 // It never becomes seen, and with the next one the recipient is told that one is missing.
 func TestLiarDropsForGood(t *testing.T) {
