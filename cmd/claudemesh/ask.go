@@ -79,10 +79,7 @@ func (a *app) ask(ctx context.Context, to, question string, o peer.AskOptions) e
 			return err
 		}
 		if err := a.showAnswered(answered, time.Since(began)); err != nil {
-			if !answered.Message.ID.IsZero() {
-				err = errors.Join(err, p.Release(context.WithoutCancel(ctx), answered.Message))
-			}
-			return err
+			return err // what of it was read nobody knows: it comes again, marked
 		}
 		if err != nil {
 			return err

@@ -60,7 +60,7 @@ func (a *app) inbox(ctx context.Context, o peer.TakeOptions, peek bool) error {
 			return err
 		}
 		if err := a.showInbox(box); err != nil {
-			return errors.Join(err, p.Release(context.WithoutCancel(ctx), box.Messages...))
+			return err // what of it was read nobody knows: all of it comes again, marked
 		}
 		if !peek && len(box.Messages) > 0 {
 			// Written to standard output is seen; an interrupt changes nothing now.
@@ -192,7 +192,8 @@ func (a *app) follow(ctx context.Context, o peer.TakeOptions) error {
 			}
 			for i, m := range box.Messages {
 				if err := a.showStreamed(m); err != nil {
-					return errors.Join(err, p.Release(context.WithoutCancel(ctx), box.Messages[i:]...))
+					// What of this one was read nobody knows: it comes again, marked.
+					return errors.Join(err, p.Release(context.WithoutCancel(ctx), box.Messages[i+1:]...))
 				}
 				if err := p.Seen(context.WithoutCancel(ctx), m); err != nil {
 					return err
