@@ -346,6 +346,20 @@ func TestRefusals(t *testing.T) {
 	r.want("receipts have no place in the limit", "save m6 for p2")
 }
 
+func TestNothingWaitsLongerThanTheLongestExpiry(t *testing.T) {
+	r := newRig(t, BrokerOptions{})
+	r.connect(1, 1, wire.ReceivesLive)
+	r.sendAs(Send{Conn: 1, ID: messageID(1), Expires: r.now + 2*wire.MaxExpiry}, 2)
+	for _, e := range r.b.saving {
+		if e.item.m.expires != r.now+wire.MaxExpiry {
+			t.Errorf("a row waits for %d ms", e.item.m.expires-r.now)
+		}
+	}
+	if len(r.b.saving) != 1 {
+		t.Errorf("%d rows are saved", len(r.b.saving))
+	}
+}
+
 func TestReceiptsLane(t *testing.T) {
 	r := newRig(t, BrokerOptions{})
 	r.connect(1, 1, wire.ReceivesNone)
@@ -419,12 +433,15 @@ func TestPrioritiesHaveTheirOwnOrder(t *testing.T) {
 	r.connect(1, 1, wire.ReceivesLive)
 	r.connect(2, 2, wire.ReceivesLive)
 	r.send(1, 1, 2)
+	r.send(1, 4, 2)
 	r.sendAs(Send{Conn: 1, ID: messageID(2), Priority: wire.PriorityLow}, 2)
 	r.sendAs(Send{Conn: 1, ID: messageID(3), Priority: wire.PriorityNow}, 2)
 	r.committed()
 	r.say()
 	r.receipt(2, wire.VerdictReceived, 1, 1)
 	r.want("now goes first", "drop p2/1; ack c1 m1 at p2 delivered; deliver m3 to c2")
+	r.receipt(2, wire.VerdictReceived, 1, 3)
+	r.want("then what is next", "drop p2/4; ack c1 m3 at p2 delivered; deliver m4 to c2")
 }
 
 func TestRecipientsOwnRefusal(t *testing.T) {
