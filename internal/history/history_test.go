@@ -1,0 +1,111 @@
+package history_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/claudemesh/claudemesh-go/internal/history"
+)
+
+// TestRules breaks each rule by a short history, and keeps all of them in one.
+func TestRules(t *testing.T) {
+	send := func(l *history.Log, id string) {
+		l.Send(history.Message{ID: id, Stream: "alice", To: []string{"bob"}, Expires: 100})
+	}
+	show := func(l *history.Log, id string) { l.Shown(history.Showing{ID: id, By: "bob", Time: 1}) }
+	for name, c := range map[string]struct {
+		tell func(*history.Log)
+		want string // in what is broken; empty: nothing is
+	}{
+		"all is well": {func(l *history.Log) {
+			send(l, "m1")
+			l.Told(1, "m1", "bob", history.Queued, "")
+			show(l, "m1")
+			l.Told(2, "m1", "bob", history.Seen, "")
+			send(l, "m2")
+			show(l, "m2")
+		}, ""},
+		"twice without a mark": {func(l *history.Log) {
+			l.Fault("bob was killed")
+			send(l, "m1")
+			show(l, "m1")
+			show(l, "m1")
+		}, "twice"},
+		"twice with a mark": {func(l *history.Log) {
+			l.Fault("bob was killed")
+			send(l, "m1")
+			show(l, "m1")
+			l.Shown(history.Showing{ID: "m1", By: "bob", Time: 1, Again: true})
+		}, ""},
+		"behind a later one": {func(l *history.Log) {
+			send(l, "m1")
+			send(l, "m2")
+			show(l, "m2")
+			show(l, "m1")
+		}, "m1 (1) is shown to bob after m2 (2) without a mark"},
+		"over a hole": {func(l *history.Log) {
+			send(l, "m1")
+			send(l, "m2")
+			send(l, "m3")
+			show(l, "m1")
+			show(l, "m3")
+		}, "m3 (3) is shown to bob without m2 (2), without a mark"},
+		"after its time": {func(l *history.Log) {
+			send(l, "m1")
+			l.Shown(history.Showing{ID: "m1", By: "bob", Time: 101})
+		}, "m1"},
+		"to somebody else": {func(l *history.Log) {
+			send(l, "m1")
+			l.Shown(history.Showing{ID: "m1", By: "carol", Time: 1})
+		}, "carol"},
+		"after it was refused": {func(l *history.Log) {
+			send(l, "m1")
+			l.Told(1, "m1", "bob", history.Refused, "muted")
+			show(l, "m1")
+		}, "m1"},
+		"a weaker word": {func(l *history.Log) {
+			send(l, "m1")
+			show(l, "m1")
+			l.Told(1, "m1", "bob", history.Delivered, "")
+			l.Told(2, "m1", "bob", history.Queued, "")
+		}, "queued"},
+		"seen by nobody": {func(l *history.Log) {
+			send(l, "m1")
+			l.Told(1, "m1", "bob", history.Seen, "")
+		}, "seen"},
+		"a mark where nothing went wrong": {func(l *history.Log) {
+			send(l, "m1")
+			l.Shown(history.Showing{ID: "m1", By: "bob", Time: 1, Again: true})
+		}, "m1"},
+		"one id for two": {func(l *history.Log) {
+			send(l, "m1")
+			send(l, "m1")
+		}, "sent twice"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var l history.Log
+			c.tell(&l)
+			got := strings.Join(l.Broken(), "\n")
+			if (c.want == "") != (got == "") || !strings.Contains(got, c.want) {
+				t.Errorf("broken: %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+// TestWaiting: what a sender was told of must be shown in the end, unless its time is
+// over or it was refused.
+func TestWaiting(t *testing.T) {
+	var l history.Log
+	for _, id := range []string{"shown", "lost", "refused", "untold"} {
+		l.Send(history.Message{ID: id, To: []string{"bob"}, Expires: 100})
+	}
+	for _, id := range []string{"shown", "lost"} {
+		l.Told(1, id, "bob", history.Queued, "")
+	}
+	l.Told(1, "refused", "bob", history.Refused, "muted")
+	l.Shown(history.Showing{ID: "shown", By: "bob", Time: 2})
+	if got := strings.Join(l.Waiting(3), " "); got != "lost at bob" {
+		t.Errorf("waiting: %q", got)
+	}
+}
