@@ -28,6 +28,9 @@ type request struct {
 	conn  *gateConn  // nil as well, then
 	local net.Addr   // to which address it came, nil if unknown
 	addr  netip.Addr // whose it is, seen through trusted proxies; zero if unknown
+	// proxied: a trusted proxy brings it. One that sets no X-Forwarded-For makes
+	// everybody look like itself.
+	proxied bool
 }
 
 // connKey is the context key under which a server keeps a connection's
@@ -66,7 +69,7 @@ func (b *Broker) requestOf(r *http.Request) request {
 		}
 	}
 	if contains(b.opts.BehindProxy, q.addr) {
-		q.addr = b.forwardedFor(r, q.addr)
+		q.proxied, q.addr = true, b.forwardedFor(r, q.addr)
 	}
 	return q
 }

@@ -174,10 +174,12 @@ func (m *metrics) Collect(to chan<- prometheus.Metric) {
 }
 
 // serveMetrics answers whoever scrapes from this machine or from a network that the
-// operator named: how much a broker has to do is nobody else's business.
+// operator named: how much a broker has to do is nobody else's business. What a proxy
+// brings does not come from this machine, whatever is said of it.
 func (b *Broker) serveMetrics(w http.ResponseWriter, r *http.Request, q request) {
-	_, socket := q.local.(*net.UnixAddr)
-	if !socket && !q.addr.IsLoopback() && !contains(b.opts.MetricsFrom, q.addr) {
+	_, here := q.local.(*net.UnixAddr)
+	here = here || q.addr.IsLoopback() && !q.proxied
+	if !here && !contains(b.opts.MetricsFrom, q.addr) {
 		http.NotFound(w, r)
 		return
 	}

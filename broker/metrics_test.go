@@ -15,12 +15,16 @@ import (
 	"github.com/claudemesh/claudemesh-go/wire"
 )
 
-// scrape reads /metrics as from an address.
-func (w *world) scrape(from net.IP) (int, string) {
+// scrape reads /metrics as from an address, which says for whom, if it is a proxy's.
+func (w *world) scrape(from net.IP, forwardedFor ...string) (int, string) {
 	w.t.Helper()
 	w.l.remote = &net.TCPAddr{IP: from, Port: 1}
 	defer func() { w.l.remote = nil }()
-	resp, body := w.do(http.MethodGet, pathMetrics, nil, nil)
+	resp, body := w.do(http.MethodGet, pathMetrics, nil, func(r *http.Request) {
+		for _, address := range forwardedFor {
+			r.Header.Add("X-Forwarded-For", address)
+		}
+	})
 	return resp.StatusCode, string(body)
 }
 
@@ -70,6 +74,38 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("from anywhere: %d %s", status, text)
 		}
 	})
+}
+
+// What a proxy on this machine brings may be anybody's: that it sets no header, or
+// passes on what its client claims, makes nobody this machine.
+func TestMetricsBehindProxy(t *testing.T) {
+	loopback := netip.MustParsePrefix("127.0.0.1/32")
+	for _, tt := range []struct {
+		name        string
+		metricsFrom []netip.Prefix
+		from        net.IP
+		header      []string
+		want        int
+	}{
+		{"no header", nil, net.IPv4(127, 0, 0, 1), nil, http.StatusNotFound},
+		{"claims to be this machine", nil, net.IPv4(127, 0, 0, 1), []string{"127.0.0.1"}, http.StatusNotFound},
+		{"a client", nil, net.IPv4(127, 0, 0, 1), []string{"198.51.100.7"}, http.StatusNotFound},
+		{"beside the proxy", nil, net.IPv4(127, 0, 0, 2), nil, http.StatusOK},
+		{"named", []netip.Prefix{loopback}, net.IPv4(127, 0, 0, 1), nil, http.StatusOK},
+		{"named, a client", []netip.Prefix{loopback}, net.IPv4(127, 0, 0, 1), []string{"198.51.100.7"}, http.StatusNotFound},
+		{"named, a client that claims to be this machine", []netip.Prefix{loopback}, net.IPv4(127, 0, 0, 1), []string{"127.0.0.1", "198.51.100.7"}, http.StatusNotFound},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, func(o *Options) {
+					o.BehindProxy, o.MetricsFrom = []netip.Prefix{loopback}, tt.metricsFrom
+				})
+				if status, _ := w.scrape(tt.from, tt.header...); status != tt.want {
+					t.Errorf("%d, want %d", status, tt.want)
+				}
+			})
+		})
+	}
 }
 
 // unready is a store that keeps nothing.

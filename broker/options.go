@@ -44,8 +44,9 @@ type Options struct {
 	// answered. Empty: none.
 	BehindProxy []netip.Prefix
 
-	// MetricsFrom lists the networks that may read /metrics, besides loopback
-	// and unix sockets. Empty: none.
+	// MetricsFrom lists the networks that may read /metrics, besides unix sockets
+	// and loopback; but loopback does not count where BehindProxy names it. Empty:
+	// none.
 	MetricsFrom []netip.Prefix
 
 	// CertFile and KeyFile are a PEM certificate chain and key for the TLS

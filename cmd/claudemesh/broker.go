@@ -81,7 +81,7 @@ profile's folder. Sessions start that one by themselves where they find none, wi
 	c.Flags().StringVar(&o.listen, "listen", net.JoinHostPort("127.0.0.1", defaultPort), "where to listen, HOST:PORT; :0 lets the system choose the port")
 	c.Flags().StringArrayVar(&o.urls, "url", nil, "a URL by which others reach it; can be given again")
 	c.Flags().StringArrayVar(&o.behindProxy, "behind-proxy", nil, "network of a proxy that serves TLS before it, 10.0.0.0/8; can be given again")
-	c.Flags().StringArrayVar(&o.metricsFrom, "metrics-from", nil, "network that may read /metrics, besides this machine; can be given again")
+	c.Flags().StringArrayVar(&o.metricsFrom, "metrics-from", nil, "network that may read /metrics, besides this machine; 127.0.0.1 where a proxy of --behind-proxy runs here; can be given again")
 	c.Flags().IntVar(&o.peerRate, "peer-rate", 0, "messages a second that are taken of one peer; default: 25000")
 	c.Flags().IntVar(&o.addressRate, "address-rate", 0, "messages a second that are taken of one address beyond this machine; default: 50000")
 	c.Flags().StringVar(&o.create, "create", "token", "who may create meshes over the network: token, or open for everybody")
