@@ -55,7 +55,7 @@ func open(ctx context.Context, e endpoint, p pin, dial dialFunc) (*opened, error
 		err = challenge.Broker.Check()
 	}
 	if err != nil {
-		s.abort()
+		s.hangUp(err)
 		return nil, err
 	}
 	return &opened{endpoint: e, socket: s, challenge: challenge}, nil

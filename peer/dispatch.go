@@ -2,7 +2,6 @@ package peer
 
 import (
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/claudemesh/claudemesh-go/keys"
@@ -28,7 +27,7 @@ func (d *dispatcher) read() error {
 			continue // of a later version
 		}
 		if err != nil {
-			return fmt.Errorf("%w: %w", errNoBroker, err)
+			return unreadable(err)
 		}
 		if err := d.frame(frame, payload); err != nil {
 			return err

@@ -75,7 +75,7 @@ func (o *opened) shake(g greeting) (*welcome, error) {
 func (s *socket) readWelcome() (*wire.Welcome, wire.WelcomeBody, error) {
 	refused := new(helloError)
 	for {
-		frame, err := s.readAny()
+		frame, _, err := s.readAny()
 		if err != nil {
 			return nil, wire.WelcomeBody{}, err
 		}
@@ -125,25 +125,33 @@ func (o *opened) greet(ctx context.Context, g greeting) (*welcome, error) {
 	case errors.Is(err, errOtherKey):
 		o.close(wire.CloseBroker)
 	default:
-		o.abort()
+		o.hangUp(err)
 	}
 	return nil, err
 }
 
-// readAny reads and decodes one frame into memory of its own.
-func (s *socket) readAny() (wire.Frame, error) {
-	message, binary, err := s.read()
-	if err != nil {
-		return nil, err
+// readAny reads the next frame of a known type, with its payload, into memory of its
+// own.
+func (s *socket) readAny() (wire.Frame, []byte, error) {
+	for {
+		message, binary, err := s.read()
+		if err != nil {
+			return nil, nil, err
+		}
+		frame, payload, err := wire.Decode(append([]byte(nil), message...), binary)
+		switch {
+		case err == nil:
+			return frame, payload, nil
+		case !errors.Is(err, wire.ErrUnknownType): // those are of a later version
+			return nil, nil, unreadable(err)
+		}
 	}
-	frame, _, err := wire.Decode(append([]byte(nil), message...), binary)
-	return frame, err
 }
 
 // readFrame reads one frame of a type.
 func readFrame[T wire.Frame](s *socket) (T, error) {
 	var none T
-	frame, err := s.readAny()
+	frame, _, err := s.readAny()
 	if err != nil {
 		return none, err
 	}

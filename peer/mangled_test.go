@@ -4,7 +4,9 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -116,5 +118,57 @@ func mangled(t *testing.T, m *meshtest.Mesh, seed uint64) {
 	t.Logf("messages: %v", bad.count)
 	if bad.count["cut"]+bad.count["garbage"]+bad.count["oversized"]+bad.count["wrong kind"] == 0 {
 		t.Error("nothing was mangled")
+	}
+}
+
+// TestLeavesWithCode: a peer that is sent what cannot be read says so by the close code,
+// during the handshake and after it, and comes back. [CM-7.7]
+func TestLeavesWithCode(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		message meshtest.Raw
+		want    wire.CloseCode
+	}{
+		{"no frame", meshtest.Raw{Message: []byte("{")}, wire.CloseMalformed},
+		{"no frame with payload", meshtest.Raw{Message: []byte{0, 0, 0, 9, '{', '}'}, Binary: true}, wire.CloseMalformed},
+		{"too large", meshtest.Raw{Message: make([]byte, wire.MaxFrame+1)}, wire.CloseTooLarge},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			run(t, func(t *testing.T, m *meshtest.Mesh) {
+				machine := m.Create("alice", "laptop")
+				bob := m.Join("bob", "desk").Live("b")
+				defer m.Close(bob)
+				liar := m.Liar()
+				defer liar.Close()
+				alice := deceived(t, machine, liar, "a")
+				defer m.Close(alice)
+				meshtest.Online(t, alice)
+				spoilNext := func() {
+					var done atomic.Bool
+					liar.Mangle(func(up bool, raw meshtest.Raw) []meshtest.Raw {
+						if !up && done.CompareAndSwap(false, true) {
+							return []meshtest.Raw{tt.message}
+						}
+						return []meshtest.Raw{raw}
+					})
+				}
+				spoilNext()
+				send(t, bob, "alice", "hi", peer.SendOptions{SeenWait: -1})
+				meshtest.Pass(time.Minute)
+				if left := liar.Left(); !slices.Equal(left, []wire.CloseCode{tt.want}) {
+					t.Errorf("it went with %d, want %d", left, tt.want)
+				}
+				spoilNext() // the challenge
+				liar.Hang()
+				meshtest.Pass(time.Minute)
+				if left := liar.Left(); !slices.Equal(left, []wire.CloseCode{tt.want, tt.want}) {
+					t.Errorf("it went with %d from the handshake, want %d", left, tt.want)
+				}
+				meshtest.Online(t, alice)
+				if got := meshtest.Next(t, alice); got.Body != "hi" {
+					t.Errorf("%q came", got.Body)
+				}
+			})
+		})
 	}
 }

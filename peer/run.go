@@ -142,7 +142,7 @@ func (p *Peer) connection() error {
 		writer.Wait()
 		return ErrClosed
 	}
-	l.abort()
+	l.hangUp(err)
 	writer.Wait()
 	p.dropCopies()
 	return &dialError{at: o.endpoint, err: err, welcomed: true}
@@ -273,11 +273,7 @@ func (p *Peer) catchUp(l *line) (early []earlyFrame, err error) {
 			return nil, err
 		}
 		for {
-			message, binary, err := l.read()
-			if err != nil {
-				return nil, err
-			}
-			frame, payload, err := wire.Decode(append([]byte(nil), message...), binary)
+			frame, payload, err := l.readAny()
 			if err != nil {
 				return nil, err
 			}

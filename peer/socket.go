@@ -27,7 +27,8 @@ type dialFunc func(ctx context.Context, network, address string) (net.Conn, erro
 // goroutine at a time reads; writes may come from any.
 type socket struct {
 	ws     *websocket.Conn
-	buffer []byte // of the last message read
+	raw    net.Conn // beneath it
+	buffer []byte   // of the last message read
 
 	// life ends with the connection; its cause is why.
 	life context.Context
@@ -79,8 +80,12 @@ func (e endpoint) httpURL(path string) string {
 // dialSocket dials an endpoint and opens the WebSocket.
 func dialSocket(ctx context.Context, e endpoint, p pin, dial dialFunc) (*socket, error) {
 	s := new(socket)
+	keep := func(ctx context.Context, network, address string) (conn net.Conn, err error) {
+		s.raw, err = dial(ctx, network, address)
+		return s.raw, err
+	}
 	ws, response, err := websocket.Dial(ctx, e.httpURL(wire.PathSocket), &websocket.DialOptions{
-		HTTPClient:   &http.Client{Transport: transportTo(e, p, dial)},
+		HTTPClient:   &http.Client{Transport: transportTo(e, p, keep)},
 		Subprotocols: []string{wire.Subprotocol},
 		OnPingReceived: func(context.Context, []byte) bool {
 			s.alive()
@@ -97,7 +102,7 @@ func dialSocket(ctx context.Context, e endpoint, p pin, dial dialFunc) (*socket,
 		ws.CloseNow()
 		return nil, errNoBroker
 	}
-	ws.SetReadLimit(wire.MaxFrame)
+	ws.SetReadLimit(-1) // read has one of its own: the library's says a code of its own
 	s.ws = ws
 	s.life, s.end = context.WithCancelCause(context.Background())
 	s.silence.Store(wire.SilenceWithin)
@@ -110,6 +115,30 @@ func dialSocket(ctx context.Context, e endpoint, p pin, dial dialFunc) (*socket,
 
 // errNoBroker is an answer that no broker gives.
 var errNoBroker = errors.New("no claudemesh broker answers there")
+
+// unreadableError is a message that is no frame, or too large for one. What comes
+// behind it cannot be trusted to be in step.
+type unreadableError struct {
+	code wire.CloseCode // what the broker is told
+	err  error
+}
+
+// Error says what is wrong with it.
+func (e *unreadableError) Error() string {
+	return fmt.Sprintf("what the broker sent cannot be read: %v", e.err)
+}
+
+// Unwrap returns that, and that no broker of ours sends it.
+func (e *unreadableError) Unwrap() []error { return []error{errNoBroker, e.err} }
+
+// unreadable makes it of why a message does not decode.
+func unreadable(err error) error {
+	code := wire.CloseMalformed
+	if wire.CodeOf(err) == wire.CodeTooLarge {
+		code = wire.CloseTooLarge
+	}
+	return &unreadableError{code, err}
+}
 
 // errSilent ends a connection without a sign of life.
 var errSilent = errors.New("no sign of life")
@@ -157,6 +186,9 @@ func (s *socket) read() (message []byte, binary bool, err error) {
 		}
 		n, err := r.Read(s.buffer[len(s.buffer):cap(s.buffer)])
 		s.buffer = s.buffer[:len(s.buffer)+n]
+		if len(s.buffer) > wire.MaxFrame {
+			return nil, false, unreadable(wire.ErrTooLarge)
+		}
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -203,11 +235,28 @@ func (e *closedError) Error() string {
 	return fmt.Sprintf("the broker closed the connection (%d %s)", e.code, e.reason)
 }
 
-// close says goodbye and waits, at most a few seconds, for the answer.
+// goodbyeWithin is how long the other side may take to answer a goodbye.
+const goodbyeWithin = 5 * time.Second
+
+// close says goodbye and waits for the answer, goodbyeWithin at most.
 func (s *socket) close(code wire.CloseCode) {
 	s.stopWatch()
+	// The library waits for ever for the rest of a message that was not read.
+	late := time.AfterFunc(goodbyeWithin, func() { s.raw.Close() })
+	defer late.Stop()
 	_ = s.ws.Close(websocket.StatusCode(code), code.Info().Reason)
 	s.end(errEnded)
+}
+
+// hangUp ends the connection because of err. Where what the broker sent is the reason,
+// it is told so. [CM-7.7]
+func (s *socket) hangUp(err error) {
+	var bad *unreadableError
+	if errors.As(err, &bad) {
+		s.close(bad.code)
+		return
+	}
+	s.abort()
 }
 
 // abort ends the connection at once; it may be called at any time.

@@ -77,11 +77,13 @@ func (v *visit) append(e chain.Signed) (appended bool, err error) {
 	return got.Appended && err == nil, err
 }
 
-// entries reads the answer to the last request.
+// entries reads the answer to the last request. The connection is hung up where it
+// cannot.
 func (v *visit) entries() (*wire.Entries, error) {
 	for {
-		frame, err := v.socket.readAny()
+		frame, _, err := v.socket.readAny()
 		if err != nil {
+			v.socket.hangUp(err)
 			return nil, err
 		}
 		switch f := frame.(type) {

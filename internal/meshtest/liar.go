@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -45,12 +46,15 @@ type Liar struct {
 	Key  keys.BrokerPrivate // of the broker, to sign lies with
 	mesh *Mesh
 
-	mu      sync.Mutex // guards the rest
-	lie     Lie
-	mangle  Mangler
-	down    map[*websocket.Conn]struct{} // connections to peers
-	last    []Frame                      // what the real broker sent, for replays
-	serving sync.WaitGroup
+	mu     sync.Mutex // guards the following
+	lie    Lie
+	mangle Mangler
+	down   map[*websocket.Conn]struct{} // connections to peers
+	last   []Frame                      // what the real broker sent, for replays
+	left   []wire.CloseCode             // with which peers went
+	closed bool                         // nothing more is served
+
+	serving sync.WaitGroup // added to under mu, unless closed
 	server  *http.Server
 	dials   *http.Transport
 }
@@ -115,6 +119,9 @@ func (l *Liar) mangler() Mangler {
 
 // Close hangs up on everybody and waits.
 func (l *Liar) Close() {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
 	l.Hang()
 	l.server.Close()
 	l.serving.Wait()
@@ -158,9 +165,29 @@ func (l *Liar) Heard(t wire.Type) (found []Frame) {
 	return found
 }
 
+// Left lists the close codes with which peers went so far.
+func (l *Liar) Left() []wire.CloseCode {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.left)
+}
+
+// enter counts a connection that Close waits for, unless that was called.
+func (l *Liar) enter() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.closed {
+		l.serving.Add(1)
+	}
+	return !l.closed
+}
+
 // ServeHTTP passes a WebSocket on, frame by frame.
 func (l *Liar) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	l.serving.Add(1)
+	if !l.enter() {
+		http.Error(w, "the end", http.StatusServiceUnavailable)
+		return
+	}
 	defer l.serving.Done()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -179,6 +206,10 @@ func (l *Liar) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	up.SetReadLimit(wire.MaxFrame)
 	down.SetReadLimit(wire.MaxFrame)
 	l.mu.Lock()
+	if l.closed { // after Close hung up on those that were there
+		l.mu.Unlock()
+		return
+	}
 	l.down[down] = struct{}{}
 	l.mu.Unlock()
 	defer func() {
@@ -219,6 +250,11 @@ func (l *Liar) pass(ctx context.Context, upward bool, from, to *websocket.Conn) 
 		if err != nil {
 			var closed websocket.CloseError
 			if errors.As(err, &closed) {
+				if upward {
+					l.mu.Lock()
+					l.left = append(l.left, wire.CloseCode(closed.Code))
+					l.mu.Unlock()
+				}
 				to.Close(closed.Code, closed.Reason)
 			}
 			return
