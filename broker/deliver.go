@@ -320,6 +320,9 @@ func (m *mesh) fetched(f *delivery.Fetch, got store.Fetched, err error) {
 		m.delivery.Fetched(now, f, got.Rows, got.More)
 	}
 	m.run(now)
+	if f.Kind == delivery.FetchLane && f.Lane == delivery.LaneReceipt {
+		m.answerAsked(f.To)
+	}
 }
 
 // arm sets the timer for the machine's next deadline. mu is held.
@@ -356,9 +359,46 @@ func (m *mesh) tick(at int64) {
 	m.run(now)
 }
 
-// trace answers what became of a message of the session's peer: what the
-// machine knows, and what waits in the store only.
+// maxAsked is how many traces of one session wait for its receipts.
+const maxAsked = 64
+
+// trace takes a trace frame. The receipts that wait for whoever asks go first, since
+// they say more than the broker can [CM-7.38].
 func (m *mesh) trace(s *session, f *wire.Trace) {
+	m.mu.Lock()
+	wait := s.attached && s.hello.Receives != wire.ReceivesNone && m.delivery.ReceiptsWait(s.peer()) && len(s.asked) < maxAsked
+	if wait {
+		s.asked = append(s.asked, *f)
+	}
+	m.mu.Unlock()
+	if !wait {
+		m.answerTrace(s, f)
+	}
+}
+
+// answerAsked answers the traces that waited for a peer's receipts, once those were
+// handed over. mu is held.
+func (m *mesh) answerAsked(key keys.Public) {
+	p := m.peers[key]
+	if p == nil || m.delivery.ReceiptsWait(key) {
+		return
+	}
+	for s := range p.sessions {
+		asked := s.asked
+		s.asked = nil
+		if len(asked) > 0 {
+			m.b.tasks.Go(func() { // it reads the store
+				for i := range asked {
+					m.answerTrace(s, &asked[i])
+				}
+			})
+		}
+	}
+}
+
+// answerTrace answers what became of a message of the session's peer: what the
+// machine knows, and what waits in the store only.
+func (m *mesh) answerTrace(s *session, f *wire.Trace) {
 	m.mu.Lock()
 	member := s.standing == roster.Belongs
 	var states []wire.TraceState

@@ -175,6 +175,59 @@ func TestTrace(t *testing.T) {
 	})
 }
 
+// lateReceipts is a store that gives no receipts before it may.
+type lateReceipts struct {
+	store.Store
+	may chan struct{}
+}
+
+func (s *lateReceipts) Fetch(ctx context.Context, mesh keys.MeshID, f *delivery.Fetch) (store.Fetched, error) {
+	if f.Kind == delivery.FetchLane && f.Lane == delivery.LaneReceipt {
+		<-s.may
+	}
+	return s.Store.Fetch(ctx, mesh, f)
+}
+
+// Who was away and asks what became of a message gets the receipts that wait first:
+// they say more than the broker can. [CM-7.38]
+func TestTraceAfterReceipts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		late := &lateReceipts{may: make(chan struct{})}
+		w := newWorld(t, func(o *Options) {
+			late.Store = must(store.OpenSQLite(t.Context(), o.Dir))
+			t.Cleanup(func() {
+				if err := late.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+			o.Store = late
+		})
+		bob := w.join("bob", "desk")
+		b := w.hello(bob, wire.ReceivesLive)
+		b.wantAck(b.message(w.alice.Public(), "receipt", func(f *wire.Send) { f.Class = wire.ClassReceipt }), wire.StateQueued)
+
+		acts := w.hello(w.alice, wire.ReceivesNone) // is handed none, so none is waited for
+		acts.send(&wire.Trace{ID: 6, Message: keys.MessageID{1}})
+		want[*wire.Trace](acts)
+
+		a := w.hello(w.alice, wire.ReceivesReplies)
+		a.send(&wire.Trace{ID: 7, Message: keys.MessageID{1}})
+		synctest.Wait() // it was read
+		close(late.may)
+		if tr := want[*wire.Trace](a); tr.Re != 7 {
+			t.Errorf("an answer to %d", tr.Re)
+		}
+		if !strings.Contains(a.keptTypes(), "deliver") {
+			t.Errorf("the receipt was not there before the answer, but%s", a.keptTypes())
+		}
+		a.receive()
+		a.send(&wire.Trace{ID: 8, Message: keys.MessageID{1}})
+		if tr := want[*wire.Trace](a); tr.Re != 8 {
+			t.Errorf("an answer to %d", tr.Re)
+		}
+	})
+}
+
 // A sender that is not answered is not read from: its messages stay its own.
 func TestInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -57,8 +57,9 @@ type session struct {
 	present  bool // others see it: a member's that receives
 	sub      subscription
 	shown    shown
-	brings   bool        // an unknown key that may bring what lets it in
-	bringing *time.Timer // until when
+	asked    []wire.Trace // that wait for receipts to go first
+	brings   bool         // an unknown key that may bring what lets it in
+	bringing *time.Timer  // until when
 }
 
 func (s *session) peer() keys.Public { return s.hello.Peer }

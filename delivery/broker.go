@@ -229,6 +229,16 @@ func (b *Broker) Waiting(peer keys.Public) int {
 	return 0
 }
 
+// ReceiptsWait tells whether receipts wait for a peer that were not handed over yet.
+func (b *Broker) ReceiptsWait(peer keys.Public) bool {
+	p := b.peers[peer]
+	if p == nil {
+		return false
+	}
+	q := &p.queues[LaneReceipt]
+	return q.first != nil || q.from != noNumber
+}
+
 // Drain makes the machine store at once what waits for a receipt, and take
 // nothing new. The caller closes once [Broker.Settled].
 func (b *Broker) Drain(now int64) {

@@ -221,3 +221,23 @@ func TestTheBrokerHasNothingToRead(t *testing.T) {
 		look("after a restart")
 	})
 }
+
+// TestMessageAfterAway: who was away while a receipt came asks once, and is told what it
+// says: the broker hands it over before it answers. [CM-7.38]
+func TestMessageAfterAway(t *testing.T) {
+	run(t, func(t *testing.T, m *meshtest.Mesh) {
+		machine, reader := m.Create("alice", "laptop"), m.Join("bob", "desk")
+		alice := machine.Open(peer.Options{Receives: peer.Replies})
+		meshtest.Online(t, alice)
+		sent := send(t, alice, "bob", "read it", peer.SendOptions{SeenWait: -1})
+		m.Close(alice)
+		bob := reader.Live("b")
+		meshtest.Next(t, bob)
+		meshtest.Pass(time.Minute)
+		m.Close(bob)
+		alice = machine.Open(peer.Options{Receives: peer.Replies})
+		defer m.Close(alice)
+		meshtest.Online(t, alice)
+		wantLast(t, alice, sent.Short, step{peer.Seen, peer.Receipt, ""})
+	})
+}
