@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"os"
 	"strings"
@@ -123,17 +124,24 @@ func (s *server) listen() *control {
 	if s.options.Environ("CLAUDE_CODE_SESSION_ID") == "" {
 		return nil // another client, or a test: no hooks
 	}
-	run, err := peer.RunDir(s.options.Dir)
-	if err != nil {
-		s.options.Logger.Warn("no control socket", "error", err)
-		return nil
+	c, err := s.openControl()
+	if errors.Is(err, fs.ErrNotExist) { // a hook that ended took the folder away in between
+		c, err = s.openControl()
 	}
-	c, err := openControl(socketName(run, os.Getppid()), s.control)
 	if err != nil {
 		s.options.Logger.Warn("no control socket", "error", err)
 		return nil
 	}
 	return c
+}
+
+// openControl opens the control socket in the profile's folder of sockets.
+func (s *server) openControl() (*control, error) {
+	run, err := peer.RunDir(s.options.Dir)
+	if err != nil {
+		return nil, err
+	}
+	return openControl(socketName(run, os.Getppid()), s.control)
 }
 
 // initialized notes who the client is and sets the timer after which the peers

@@ -61,14 +61,17 @@ type person struct {
 
 func newPerson(t *testing.T, name string) *person {
 	t.Helper()
-	// Not t.TempDir: what a killed terminal started may still be ending, and
-	// writes while the folder is removed.
+	// Not t.TempDir, whose name is too long for sockets.
 	dir, err := os.MkdirTemp("", "cm-"+name+"-")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	return &person{t: t, name: name, dir: filepath.Join(dir, name)}
+	p := &person{t: t, name: name, dir: filepath.Join(dir, name)}
+	t.Cleanup(func() {
+		endRest(t, p.dir)
+		os.RemoveAll(dir)
+	})
+	return p
 }
 
 // result is what a command left.

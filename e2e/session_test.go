@@ -97,6 +97,7 @@ func (s *session) open(args ...string) {
 			}
 		}
 		s.kill()
+		endRest(s.t, s.p.dir)
 	})
 	s.waitScreen("❯")
 }

@@ -2,7 +2,9 @@ package peer
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -53,7 +55,14 @@ func openHome(ctx context.Context, o Options) (*home, error) {
 	if listen == nil {
 		listen = net.Listen
 	}
-	if h.poked, err = openControl(folder.Socket(o.ClientPID), listen, h.dial); err != nil {
+	inRun := func(network, address string) (net.Listener, error) {
+		l, err := listen(network, address)
+		if errors.Is(err, fs.ErrNotExist) && folder.RemakeRun() == nil {
+			l, err = listen(network, address)
+		}
+		return l, err
+	}
+	if h.poked, err = openControl(folder.Socket(o.ClientPID), inRun, h.dial); err != nil {
 		// Without it messages that another process takes are found by looking now
 		// and then.
 		h.log.Warn("no local socket", "err", err)

@@ -23,6 +23,7 @@ func newProfile(t testing.TB) *Profile {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { LeaveRun(p.Dir()) })
 	return p
 }
 

@@ -102,6 +102,71 @@ func TestSocketPathsAreShort(t *testing.T) {
 	}
 }
 
+// The last process of a profile that closes takes the folder of its sockets away,
+// where that stands among the system's; whoever comes then makes it again.
+func TestRunFolderGoesWithTheLast(t *testing.T) {
+	runtimeDir := t.TempDir()
+	t.Setenv("XDG_RUNTIME_DIR", runtimeDir)
+	deep := filepath.Join(t.TempDir(), strings.Repeat("deep", 15), strings.Repeat("deeper", 10))
+	left := func() int {
+		t.Helper()
+		entries, err := os.ReadDir(runtimeDir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(entries)
+	}
+	open := func() (*Profile, *State) {
+		t.Helper()
+		p, err := Open(deep)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := p.OpenState(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p, s
+	}
+	_, first := open()
+	p, second := open()
+	if err := first.Close(); err != nil || left() != 0 {
+		t.Fatalf("%d folders are left while nobody has anything in them (%v)", left(), err)
+	}
+	session, err := second.StartSession(t.Context(), keys.MeshID{1}, SessionInfo{ID: keys.SessionID{1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(p.Run()); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o700 {
+		t.Errorf("made again: %v, %v", info, err)
+	}
+	LeaveRun(deep)
+	if left() != 1 {
+		t.Error("it was taken away under a live session")
+	}
+	if err := session.End(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Close(); err != nil || left() != 0 {
+		t.Errorf("%d folders are left (%v)", left(), err)
+	}
+	// The profile's own stays where it is, and is not made again without the profile.
+	near := newProfile(t)
+	if !strings.HasPrefix(near.Run(), near.Dir()) {
+		return // this system's temporary folders have long names
+	}
+	LeaveRun(near.Dir())
+	if _, err := os.Stat(near.Run()); err != nil {
+		t.Error(err)
+	}
+	if err := os.RemoveAll(near.Dir()); err != nil {
+		t.Fatal(err)
+	}
+	if err := near.RemakeRun(); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a profile that is gone came back: %v", err)
+	}
+}
+
 func TestRecoveryKey(t *testing.T) {
 	p := newProfile(t)
 	key := ownerKey(t, 5)

@@ -57,24 +57,26 @@ type Profile struct {
 // Open uses the folder dir, making it where it is not there. Empty: [Dir]. It
 // tightens permissions that let others in, and reads nothing yet.
 func Open(dir string) (*Profile, error) {
-	if dir == "" {
-		var err error
-		if dir, err = Dir(); err != nil {
-			return nil, err
-		}
-	}
-	dir, err := filepath.Abs(dir)
+	dir, err := folderOf(dir)
 	if err != nil {
 		return nil, err
 	}
-	if err := private(dir); err != nil {
+	p := &Profile{dir: dir, run: runFolder(dir)}
+	if err := private(p.dir); err != nil {
 		return nil, sqlite.OfFile(err)
 	}
-	p := &Profile{dir: dir}
-	if p.run, err = runFolder(dir); err != nil {
+	if err := makeRun(p.run); err != nil {
 		return nil, sqlite.OfFile(err)
 	}
 	return p, nil
+}
+
+// folderOf is the folder that dir names; empty: [Dir].
+func folderOf(dir string) (string, error) {
+	if dir == "" {
+		return Dir()
+	}
+	return filepath.Abs(dir)
 }
 
 // private makes a folder that only its user can enter.

@@ -89,10 +89,15 @@ func (s *State) StartSession(ctx context.Context, mesh keys.MeshID, info Session
 func lockNew(path string) (*Lock, error) {
 	for {
 		l, err := lockFile(path)
-		if errors.Is(err, ErrHeld) {
+		switch {
+		case errors.Is(err, ErrHeld):
 			continue // whoever tidies up is looking whether it is held
-		}
-		if err != nil {
+		case errors.Is(err, fs.ErrNotExist):
+			if err := remakeRun(filepath.Dir(path)); err != nil {
+				return nil, err
+			}
+			continue
+		case err != nil:
 			return nil, err
 		}
 		mine, err := l.f.Stat()
@@ -219,7 +224,7 @@ func (tx *Tx) tidySessions() error {
 // tidyLocks removes lock files that nobody holds: of sessions that were killed.
 func (s *State) tidyLocks() error {
 	entries, err := os.ReadDir(s.run)
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	for _, e := range entries {

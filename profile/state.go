@@ -41,6 +41,7 @@ var migrations embed.FS
 // the profile have committed, and is on the disk when it is answered.
 type State struct {
 	db  *sqlite.DB
+	dir string // the profile
 	run string // folder of the sessions' locks
 
 	mu    sync.Mutex            // guards the rest: small integers, which never change
@@ -60,14 +61,18 @@ func (p *Profile) OpenState(ctx context.Context) (*State, error) {
 		return nil, err
 	}
 	return &State{
-		db: db, run: p.run,
+		db: db, dir: p.dir, run: p.run,
 		mesh: map[keys.MeshID]int64{}, peers: map[keys.Public]int64{}, keys: map[int64]keys.Public{},
 	}, nil
 }
 
 // Close waits for transactions under way and closes the file. Sessions are to
 // be ended before.
-func (s *State) Close() error { return s.db.Close() }
+func (s *State) Close() error {
+	err := s.db.Close()
+	LeaveRun(s.dir)
+	return err
+}
 
 // Update runs fn in a transaction that may write, for one mesh. When it
 // returns nil, all that fn did is on the disk; else nothing of it is, and fn's

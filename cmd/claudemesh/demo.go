@@ -88,9 +88,7 @@ func (d *demo) end() {
 // because their paths would be too long there.
 func (d *demo) sweep() {
 	for _, who := range []string{"alice", "bob", "nobody"} {
-		if prof, err := profile.Open(filepath.Join(d.dir, who)); err == nil {
-			_ = os.RemoveAll(prof.Run())
-		}
+		profile.LeaveRun(filepath.Join(d.dir, who))
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"flag"
+	"os"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -17,8 +18,20 @@ func TestMain(m *testing.M) {
 // on a real socket. Beside testscript's own commands the scripts have
 // those of script_test.go.
 func TestScript(t *testing.T) {
+	// testscript's own folder stays behind where -run picks some of the scripts.
+	root, err := os.MkdirTemp("", "script")
+	if err != nil {
+		t.Fatal(err)
+	}
+	remove := func(path string) {
+		if keep := flag.Lookup("testwork"); keep == nil || keep.Value.String() != "true" {
+			os.RemoveAll(path)
+		}
+	}
+	t.Cleanup(func() { remove(root) })
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
+		WorkdirRoot:         root,
 		UpdateScripts:       *update,
 		RequireExplicitExec: false,
 		RequireUniqueNames:  true,
@@ -26,6 +39,7 @@ func TestScript(t *testing.T) {
 			// No network but loopback is named anywhere, and the time zone is the
 			// same for whoever runs this.
 			env.Setenv("TZ", "UTC")
+			env.Defer(func() { remove(env.WorkDir) }) // brokers that sessions started end by it
 			env.Values[backgroundKey{}] = &background{running: map[string]*process{}}
 			return as(env.Setenv, env.WorkDir, "nobody")
 		},

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/claudemesh/claudemesh-go/profile"
 )
 
 // app is what all commands share: where to write, and the flags that every
@@ -31,6 +33,7 @@ func run(ctx context.Context, args []string, u *ui) int {
 	root := a.root()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
+	profile.LeaveRun(a.dir)
 	if err != nil && !a.started {
 		err = asUsage(err)
 	}
@@ -97,7 +100,7 @@ const (
 	groupLook    = "look"
 )
 
-// exactly wants n arguments, and says which are missing.
+// exactly wants one argument for each name, and says which are missing.
 func exactly(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
