@@ -88,7 +88,7 @@ func (s *server) checkOne(ctx context.Context, p *peer.Peer, c *check) error {
 		}
 		c.left -= size
 		c.messages++
-		c.texts = append(c.texts, s.framed(ctx, p, m))
+		c.texts = append(c.texts, s.inThread(ctx, p, m))
 	}
 	s.hand(p, shown)
 	c.more = c.more || inbox.More
@@ -104,8 +104,9 @@ func plainResult(text string) *mcp.CallToolResult {
 	return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: text}}}
 }
 
-// framed is a message with the turns of its thread before it, in short.
-func (s *server) framed(ctx context.Context, p *peer.Peer, m peer.Message) string {
+// inThread is a message as a tool result shows it, with what was said before in its
+// thread.
+func (s *server) inThread(ctx context.Context, p *peer.Peer, m peer.Message) string {
 	before, err := p.Before(ctx, m, earlierTurns)
 	if err != nil && !errors.Is(err, peer.ErrNoSuchMessage) {
 		s.options.Logger.Warn("the thread of a message", "error", err)
@@ -193,6 +194,9 @@ func framed(m peer.Message, offset, size int, before ...peer.Turn) string {
 	}
 	if m.Again {
 		b.WriteString("\n(may have been shown before)")
+	}
+	if m.Late {
+		b.WriteString("\n(comes late: a later one was shown before)")
 	}
 	if m.Missing > 0 {
 		fmt.Fprintf(&b, "\n(%s of this sender did not come)", count(m.Missing, "earlier message", "earlier messages"))

@@ -76,7 +76,7 @@ func outcome(r peer.Recipient) string {
 	case peer.Held:
 		return "held by " + r.Address + " until its user looks"
 	case peer.Refused:
-		return "refused for " + r.Address + ": " + r.Why
+		return "refused for " + r.Address + ": " + peer.WhySentence(r.Why)
 	case peer.Expired:
 		return "expired before " + r.Address + " got it"
 	case peer.Pending:
@@ -121,7 +121,7 @@ func (s *server) askPeer(ctx context.Context, r *mcp.CallToolRequest, in askInpu
 	case err == nil:
 		s.hand(p, []peer.Message{answer.Message})
 		took := fmt.Sprintf("after %d s", int(time.Since(began).Seconds()))
-		return s.text(ctx, s.framed(ctx, p, answer.Message)+"\n("+took+")"), nil, nil
+		return s.text(ctx, s.inThread(ctx, p, answer.Message)+"\n("+took+")"), nil, nil
 	case ctx.Err() != nil:
 		return nil, nil, ctx.Err() // the client gave it up
 	case errors.As(err, &away) && away.Kept:

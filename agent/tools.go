@@ -87,7 +87,7 @@ func (s *server) text(ctx context.Context, body string) *mcp.CallToolResult {
 	if word := s.waiting(ctx); word != "" {
 		body += "\n\n" + word
 	}
-	return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: body}}}
+	return plainResult(body)
 }
 
 // waiting says in one line of fixed words how much waits, "" for nothing.
@@ -190,7 +190,7 @@ func (s *server) messageStatus(ctx context.Context, _ *mcp.CallToolRequest, in s
 				b.WriteString(" (the broker's word)")
 			}
 			if step.Why != "" {
-				fmt.Fprintf(&b, ": %s", step.Why)
+				fmt.Fprintf(&b, ": %s", peer.WhySentence(step.Why))
 			}
 		}
 		if !r.RetryAt.IsZero() {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/claudemesh/claudemesh-go/keys"
+	"github.com/claudemesh/claudemesh-go/wire"
 )
 
 // Types of package keys that stand in this package's API, so that a program
@@ -145,7 +146,8 @@ type Recipient struct {
 	Label   string // of the session that showed it; "" where unknown
 	Address string // user[@device][/label]
 	State   State
-	// Why says why it was refused, as one of wire's why codes; else "".
+	// Why says why it was refused, as one of wire's why codes, see [WhySentence]; else
+	// "".
 	Why string
 	// Away: when the recipient was last connected; zero: it is connected, or
 	// nothing is known (the broker's word).
@@ -156,6 +158,10 @@ type Recipient struct {
 	// Steps are all states so far, oldest first.
 	Steps []Step
 }
+
+// WhySentence says in words for people what a Why of a [Recipient] or [Step] means. A
+// code of a later version has a sentence of ours too: a recipient chooses it.
+func WhySentence(why string) string { return wire.Why(why).Info().Sentence }
 
 // Step is one change of a message's state.
 type Step struct {

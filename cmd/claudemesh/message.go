@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -8,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/claudemesh/claudemesh-go/peer"
-	"github.com/claudemesh/claudemesh-go/wire"
 )
 
 func (a *app) messageCommand() *cobra.Command {
@@ -20,6 +20,9 @@ are the broker's word; "seen" is the recipient's own, sealed receipt.`,
 		Example: "  claudemesh message m-8fk4",
 		Args:    exactly("the message's id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.aimMessage(cmd.Context(), args[0], sentFrom); err != nil {
+				return err
+			}
 			return a.with(cmd.Context(), peer.Replies, func(p *peer.Peer) error {
 				unreachable := online(cmd.Context(), p)
 				trace, err := p.Message(cmd.Context(), args[0])
@@ -46,6 +49,12 @@ are the broker's word; "seen" is the recipient's own, sealed receipt.`,
 	return c
 }
 
+// sentFrom tells whether a message was sent from here into a mesh.
+func sentFrom(ctx context.Context, p *peer.Peer, id string) error {
+	_, err := p.Message(ctx, id)
+	return err
+}
+
 // traceLine tells the steps of a message for one recipient:
 // queued 14:05:10 · delivered 15:31:02 to carol@mac · seen 15:31:40 (their receipt).
 func traceLine(r peer.Recipient, several bool, now time.Time) string {
@@ -67,7 +76,7 @@ func traceLine(r peer.Recipient, several bool, now time.Time) string {
 			text += " (their receipt)"
 			named = true
 		case peer.Refused:
-			text += ": " + wire.Why(s.Why).Info().Sentence
+			text += ": " + peer.WhySentence(s.Why)
 		}
 		steps = append(steps, text)
 	}

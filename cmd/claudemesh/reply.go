@@ -66,7 +66,7 @@ func idAndText(cmd *cobra.Command, args []string) error {
 
 // respond answers a message by f, and says what became of that.
 func (a *app) respond(ctx context.Context, id string, f func(context.Context, *peer.Peer, peer.Message) (peer.Sent, error)) error {
-	if err := a.aimMessage(ctx, id); err != nil {
+	if err := a.aimMessage(ctx, id, inThread); err != nil {
 		return err
 	}
 	return a.with(ctx, peer.Replies, func(p *peer.Peer) error {
@@ -104,9 +104,15 @@ func (a *app) sent(sent peer.Sent, o peer.SendOptions, err error) error {
 	return nil
 }
 
-// aimMessage finds the mesh that a message is in, and sets it as the one to open,
+// inThread tells whether a message is in the history of a mesh.
+func inThread(ctx context.Context, p *peer.Peer, id string) error {
+	_, err := p.Thread(ctx, id)
+	return err
+}
+
+// aimMessage finds the mesh that knows a message, and sets it as the one to open,
 // where there are several and none was named.
-func (a *app) aimMessage(ctx context.Context, id string) error {
+func (a *app) aimMessage(ctx context.Context, id string, knows func(context.Context, *peer.Peer, string) error) error {
 	if a.mesh != "" {
 		return nil
 	}
@@ -116,10 +122,7 @@ func (a *app) aimMessage(ctx context.Context, id string) error {
 	}
 	for _, m := range meshes {
 		a.mesh = m.Alias
-		err := a.offline(ctx, func(p *peer.Peer) error {
-			_, err := p.Thread(ctx, id)
-			return err
-		})
+		err := a.offline(ctx, func(p *peer.Peer) error { return knows(ctx, p, id) })
 		if !errors.Is(err, peer.ErrNoSuchMessage) {
 			return err
 		}

@@ -223,7 +223,7 @@ func sentLine(to []peer.Recipient, o peer.SendOptions, now time.Time) (line stri
 	case peer.Held:
 		return "held: " + who + " looks at it later", true
 	case peer.Refused:
-		return "refused by " + who + ": " + wire.Why(to[0].Why).Info().Sentence, false
+		return "refused for " + who + ": " + peer.WhySentence(to[0].Why), false
 	case peer.Expired:
 		return "expired before " + who + " could take it", false
 	}

@@ -172,7 +172,7 @@ func TestSentLine(t *testing.T) {
 			"queued: carol is away since 12:02; kept 7 days, encrypted", true},
 		{peer.Recipient{Address: "carol", State: peer.Queued}, peer.SendOptions{Expires: 12 * time.Hour}, "queued for carol; kept 12 h, encrypted", true},
 		{peer.Recipient{Address: "carol", State: peer.Refused, Why: string(wire.WhyMuted)}, peer.SendOptions{},
-			"refused by carol: the recipient has muted the sender", false},
+			"refused for carol: the recipient has muted the sender", false},
 		{peer.Recipient{Address: "carol", State: peer.Held}, peer.SendOptions{}, "held: carol looks at it later", true},
 	} {
 		if got, id := sentLine([]peer.Recipient{c.to}, c.o, now); got != c.want || id != c.id {

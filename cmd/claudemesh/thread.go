@@ -19,7 +19,7 @@ were shown and what you sent. Only this machine keeps them (30 days, unless
 		Example: "  claudemesh thread m-8fk2",
 		Args:    exactly("the message's id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := a.aimMessage(cmd.Context(), args[0]); err != nil {
+			if err := a.aimMessage(cmd.Context(), args[0], inThread); err != nil {
 				return err
 			}
 			return a.offline(cmd.Context(), func(p *peer.Peer) error {
