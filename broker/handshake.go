@@ -26,7 +26,7 @@ func (b *Broker) serveSocket(w http.ResponseWriter, r *http.Request, q request) 
 	release := func() {}
 	if q.conn == nil || contains(b.opts.BehindProxy, q.conn.addr) {
 		// The gate did not count this client: it saw the proxy, or nothing.
-		release = b.half.enter(q.addr, b.trusted(q.addr), nil)
+		release = b.half.enter(q.addr, b.uncounted(q.addr), nil)
 		if release == nil {
 			w.Header().Set("Retry-After", "1")
 			b.refuse(w, wire.CodeRate, "")
@@ -145,7 +145,7 @@ func (b *Broker) handshake(sock *socket, q request, began time.Time) (*session, 
 		return nil, err
 	}
 	s := b.newSession(sock, m, body, standing)
-	if !b.trusted(q.addr) {
+	if !b.uncounted(q.addr) {
 		s.addr = customer(q.addr)
 	}
 	if err := m.attach(s, func(head chain.SignedHead) (*wire.Welcome, error) { return b.welcome(hello, head) }); err != nil {
@@ -176,7 +176,7 @@ func (b *Broker) judge(hello *wire.Hello, body wire.HelloBody, nonce wire.Nonce,
 		return nil, 0, &refused{code: wire.CodeBadSignature, close: wire.CloseHello}
 	}
 	origin, err := normalOrigin(body.Origin)
-	if err != nil || !b.reachedAs(q, origin) {
+	if err != nil || !b.knowsOrigin(q.via, q.local, origin) {
 		return nil, 0, &refused{code: wire.CodeOrigin, close: wire.CloseOrigin}
 	}
 	m, err := b.mesh(body.Mesh)
@@ -206,11 +206,6 @@ func (b *Broker) judge(hello *wire.Hello, body wire.HelloBody, nonce wire.Nonce,
 		return nil, 0, &refused{code: wire.CodeRevoked, close: wire.CloseRevoked, show: m.outOf(state, body)}
 	}
 	return m, standing, nil
-}
-
-// reachedAs is knowsOrigin for a request.
-func (b *Broker) reachedAs(q request, origin string) bool {
-	return b.knowsOrigin(q.via, q.local, origin)
 }
 
 // outOf gives a key that was put out the entries from what it holds to the one

@@ -248,7 +248,7 @@ func (g *gate) Accept() (net.Conn, error) {
 			continue
 		}
 		conn := &gateConn{Conn: c, via: g.via, addr: addr}
-		conn.release = g.broker.half.enter(addr, g.broker.trusted(addr), func() { c.Close() })
+		conn.release = g.broker.half.enter(addr, g.broker.uncounted(addr), func() { c.Close() })
 		if conn.release == nil {
 			c.Close()
 			continue
@@ -313,8 +313,8 @@ func contains(prefixes []netip.Prefix, a netip.Addr) bool {
 	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-// trusted says whether connections from a are not counted against a: those of
+// uncounted says whether connections from a are not counted against a: those of
 // this machine, and those of proxies, which bring everybody's.
-func (b *Broker) trusted(a netip.Addr) bool {
+func (b *Broker) uncounted(a netip.Addr) bool {
 	return !a.IsValid() || a.IsLoopback() || contains(b.opts.BehindProxy, a)
 }

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"path/filepath"
 	"slices"
 )
 
@@ -78,7 +80,7 @@ func PlanInstall(o Options) (*Plan, error) {
 	if o.Project != "" && servers != nil {
 		p.Notes = append(p.Notes, "Claude Code asks everybody once whether to start the servers of a project")
 	}
-	if o.Project != "" && absolute(o.Binary) {
+	if o.Project != "" && filepath.IsAbs(o.Binary) {
 		p.Notes = append(p.Notes, "these files name "+o.Binary+", which is a path of this machine: do not share them, or put claudemesh on the path")
 	}
 	return p, nil
@@ -221,6 +223,16 @@ func (p *Plan) json(path string, o Options, edit func(*editor) error) (*Change, 
 	c := &Change{Path: path, Marks: e.marks, file: f, after: after, mode: mode,
 		entry: entry{Path: path, After: hash(after), Programs: programsOf(p.record.of(path), o.Binary)}}
 	return c, p.remember(c, o)
+}
+
+// fileMode is the mode, before the umask, of a file that we make: the client
+// keeps secrets in its state.
+func fileMode(path string) fs.FileMode {
+	switch filepath.Base(path) {
+	case ".claude.json", ".config.json":
+		return 0o600
+	}
+	return 0o644
 }
 
 // programsOf adds a program to those that an entry knows.

@@ -188,7 +188,7 @@ func takeSettings(args []string) (given string, rest []string, err error) {
 }
 
 // SameProgram returns the name under which to enter the program that runs at
-// executable: name, found on the path, as long as it is the same file, else
+// executable: found, which the path gave, as long as it is the same file, else
 // executable. A name that is a link, as package managers make, survives an
 // update; what it points to may not.
 func SameProgram(found, executable string) string {

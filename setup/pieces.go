@@ -2,7 +2,6 @@ package setup
 
 import (
 	"encoding/json"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -371,7 +370,3 @@ func (e *editor) pluginEnabled() string {
 	}
 	return ""
 }
-
-// absolute tells whether a program is named by its path, and so for one machine
-// only.
-func absolute(binary string) bool { return filepath.IsAbs(binary) }

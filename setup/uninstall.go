@@ -2,8 +2,6 @@ package setup
 
 import (
 	"bytes"
-	"io/fs"
-	"path/filepath"
 	"slices"
 )
 
@@ -80,14 +78,4 @@ func (p *Plan) removeSkill(path string) (*Change, error) {
 		return nil, nil
 	}
 	return c, nil
-}
-
-// fileMode is the mode, before the umask, of a file that we make: the client
-// keeps secrets in its state.
-func fileMode(path string) fs.FileMode {
-	switch filepath.Base(path) {
-	case ".claude.json", ".config.json":
-		return 0o600
-	}
-	return 0o644
 }

@@ -26,7 +26,7 @@ func (a *app) completeMesh(*cobra.Command, []string, string) ([]cobra.Completion
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
-// completeFirst completes a mesh as the first argument.
+// completeFirstMesh completes a mesh as the first argument.
 func (a *app) completeFirstMesh(cmd *cobra.Command, args []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp

@@ -97,14 +97,8 @@ func hintFor(err error) string {
 		return own.hint
 	}
 	var unreachable *peer.NotReachableError
-	var waiting *peer.WaitingError
-	switch {
-	case errors.As(err, &unreachable):
+	if errors.As(err, &unreachable) {
 		return "Try: claudemesh doctor"
-	case errors.As(err, &waiting):
-		return ""
-	case errors.Is(err, peer.ErrNoOwnerKey):
-		return ""
 	}
 	return ""
 }

@@ -32,7 +32,7 @@ lost by it. Members take it over by themselves.`,
 				if a.json {
 					return a.ui.json(map[string][]string{"members": orNone(healed.Members), "lost": orNone(healed.Lost)})
 				}
-				return a.ui.result("%-8s %s: its list of members at %s counts, for everybody: %s", "healed", p.Self().MeshName, healed.Host, strings.Join(healed.Members, ", "))
+				return a.ui.labelled("healed", "%s: its list of members at %s counts, for everybody: %s", p.Self().MeshName, healed.Host, strings.Join(healed.Members, ", "))
 			})
 		},
 		ValidArgsFunction: a.completeFirstMesh,

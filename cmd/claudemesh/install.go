@@ -105,7 +105,7 @@ func (a *app) installDry(o setup.Options) error {
 // showDry shows what a plan would do.
 func (a *app) showDry(plan *setup.Plan) error {
 	if a.json {
-		return a.ui.json(setupResult{Files: setupFiles(plan), Notes: notNil(plan.Notes)})
+		return a.ui.json(setupResult{Files: setupFiles(plan), Notes: orNone(plan.Notes)})
 	}
 	a.notes(plan)
 	if len(plan.Changes) == 0 {
@@ -219,16 +219,9 @@ type setupFile struct {
 func setupFiles(plan *setup.Plan) []setupFile {
 	files := []setupFile{}
 	for _, c := range plan.Changes {
-		files = append(files, setupFile{c.Path, notNil(c.Marks), c.Restored, c.Remove})
+		files = append(files, setupFile{c.Path, orNone(c.Marks), c.Restored, c.Remove})
 	}
 	return files
-}
-
-func notNil(list []string) []string {
-	if list == nil {
-		return []string{}
-	}
-	return list
 }
 
 // installed starts the server as Claude Code will, and says how things stand.
@@ -245,7 +238,7 @@ func (a *app) installed(ctx context.Context, o setup.Options, done *setup.Plan, 
 		return err
 	}
 	if a.json {
-		result := setupResult{len(done.Changes) > 0, setupFiles(done), client, len(tools), notNil(done.Notes), nil}
+		result := setupResult{len(done.Changes) > 0, setupFiles(done), client, len(tools), orNone(done.Notes), nil}
 		if created != nil {
 			result.Mesh = &createdJSON{created.Mesh.Alias, created.Mesh.Address, created.RecoveryFile}
 		}

@@ -137,7 +137,7 @@ func (a *app) say(v any, label, format string, args ...any) error {
 	if a.json {
 		return a.ui.json(v)
 	}
-	return a.ui.result("%-8s "+format, append([]any{label}, args...)...)
+	return a.ui.labelled(label, format, args...)
 }
 
 // sayPending says whose yes is waited for, and the number to compare.
@@ -213,9 +213,9 @@ func (a *app) sayWhoIsHere(ctx context.Context, p *peer.Peer) error {
 		}
 	}
 	if len(here) == 0 {
-		return a.ui.result("%-8s nobody else yet", "here")
+		return a.ui.labelled("here", "nobody else yet")
 	}
-	if err := a.ui.result("%-8s %s", "here", joinSome(here, 12)); err != nil {
+	if err := a.ui.labelled("here", "%s", joinSome(here, 12)); err != nil {
 		return err
 	}
 	if first != "" {

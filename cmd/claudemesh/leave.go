@@ -84,5 +84,5 @@ func (a *app) showLeft(left peer.Left, force bool) error {
 	default:
 		dropped = fmt.Sprintf(". %d messages unsent were dropped: listed above", n)
 	}
-	return a.ui.result("%-8s %s; key destroyed on this machine; %s%s", "left", left.MeshName, told, dropped)
+	return a.ui.labelled("left", "%s; key destroyed on this machine; %s%s", left.MeshName, told, dropped)
 }

@@ -84,7 +84,7 @@ func (a *app) setPolicy(ctx context.Context, who string, policy peer.Policy) err
 			peer.Hold:   "what it sends is kept back, and it is told so",
 			peer.Refuse: "what it sends is not taken, and it is told so",
 		}
-		return a.ui.result("%-8s %s: %s", policy, plainLine(who), means[policy])
+		return a.ui.labelled(string(policy), "%s: %s", plainLine(who), means[policy])
 	})
 }
 

@@ -69,12 +69,12 @@ func (a *app) showRevoked(r peer.Revoked) error {
 			}
 			line += fmt.Sprintf(" %s %s; all of them: claudemesh revoke %s", strings.Join(r.Stay, ", "), verb, strings.Join(usersOf(r.Stay), " "))
 		}
-		if err := a.ui.result("%-8s %s", "revoked", line); err != nil {
+		if err := a.ui.labelled("revoked", "%s", line); err != nil {
 			return err
 		}
 	}
 	if len(r.Invites) > 0 || len(r.Open) > 0 {
-		if err := a.ui.result("%-8s %s", "closed", closedText(r)); err != nil {
+		if err := a.ui.labelled("closed", "%s", closedText(r)); err != nil {
 			return err
 		}
 	}
@@ -126,12 +126,4 @@ func usersOf(addresses []string) []string {
 		}
 	}
 	return users
-}
-
-// orNone makes an empty list of none, so that JSON says [].
-func orNone(list []string) []string {
-	if list == nil {
-		return []string{}
-	}
-	return list
 }

@@ -126,11 +126,13 @@ func loopback(addr string) bool {
 	if err != nil {
 		return false
 	}
-	if host == "localhost" {
-		return true
-	}
+	return loopbackHost(host)
+}
+
+// loopbackHost tells whether a host is this very machine for whoever dials it.
+func loopbackHost(host string) bool {
 	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.IsLoopback()
+	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
 // checkURLs refuses what is no broker's URL.
@@ -161,8 +163,8 @@ func prefixes(flag string, texts []string) ([]netip.Prefix, error) {
 	return list, nil
 }
 
-// operatorLog writes the broker's log to standard error, from Info up where it
-// is wanted, else from Warn up.
+// operatorLog writes the log of a broker, or of a session, to standard error: all of
+// it, or what goes wrong only.
 func (a *app) operatorLog(verbose bool) *slog.Logger {
 	level := slog.LevelWarn
 	if verbose {
@@ -190,7 +192,7 @@ func shownURLs(urls []string) (shown []string, public bool) {
 		if err != nil || u.Hostname() == "" {
 			continue
 		}
-		if ip, err := netip.ParseAddr(u.Hostname()); u.Hostname() == "localhost" || err == nil && ip.IsLoopback() {
+		if loopbackHost(u.Hostname()) {
 			local = append(local, text)
 		} else {
 			shown = append(shown, text)

@@ -62,13 +62,13 @@ func (a *app) showCard(cmd *cobra.Command, p *peer.Peer) error {
 		return a.ui.json(map[string]string{"status": string(status), "summary": summary})
 	}
 	if status == "" && cmd.Name() == "status" {
-		return a.ui.result("%-8s not set: each session says its own", "status")
+		return a.ui.labelled("status", "not set: each session says its own")
 	}
 	if cmd.Name() == "status" {
-		return a.ui.result("%-8s %s", "status", statusWord(status))
+		return a.ui.labelled("status", "%s", statusWord(status))
 	}
 	if summary == "" {
-		return a.ui.result("%-8s not set", "summary")
+		return a.ui.labelled("summary", "not set")
 	}
-	return a.ui.result("%-8s %s", "summary", plainLine(summary))
+	return a.ui.labelled("summary", "%s", plainLine(summary))
 }

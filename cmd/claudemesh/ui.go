@@ -40,13 +40,18 @@ func (u *ui) result(format string, args ...any) error {
 	return err
 }
 
+// labelled writes one line of the result behind a word that says what it is about.
+func (u *ui) labelled(label, format string, args ...any) error {
+	return u.result("%-8s "+format, append([]any{label}, args...)...)
+}
+
 // fact writes one line of the result in three columns: what, its name, a word
 // about it.
 func (u *ui) fact(label, value, note string) error {
 	if note == "" {
-		return u.result("%-8s %s", label, value)
+		return u.labelled(label, "%s", value)
 	}
-	return u.result("%-8s %-15s   %s", label, value, note)
+	return u.labelled(label, "%-15s   %s", value, note)
 }
 
 // hint writes a line for the person at the terminal: what happened on the way,
@@ -65,6 +70,14 @@ func (u *ui) json(v any) error {
 	enc := json.NewEncoder(u.out)
 	enc.SetEscapeHTML(false)
 	return enc.Encode(v)
+}
+
+// orNone makes an empty list of none, so that JSON says [].
+func orNone(list []string) []string {
+	if list == nil {
+		return []string{}
+	}
+	return list
 }
 
 // interactive says whether somebody sits at standard input.

@@ -46,11 +46,11 @@ keys stay.`,
 // uninstalled says what went, and of which files only a piece could go.
 func (a *app) uninstalled(o setup.Options, done *setup.Plan) error {
 	if a.json {
-		return a.ui.json(setupResult{Changed: len(done.Changes) > 0, Files: setupFiles(done), Notes: notNil(done.Notes)})
+		return a.ui.json(setupResult{Changed: len(done.Changes) > 0, Files: setupFiles(done), Notes: orNone(done.Notes)})
 	}
 	a.notes(done)
 	if len(done.Changes) == 0 {
-		return a.ui.result("%-8s nothing of claudemesh is in Claude Code's files", "removed")
+		return a.ui.labelled("removed", "nothing of claudemesh is in Claude Code's files")
 	}
 	var went, rewritten []string
 	for _, c := range done.Changes {
@@ -65,6 +65,6 @@ func (a *app) uninstalled(o setup.Options, done *setup.Plan) error {
 	if len(rewritten) > 0 {
 		state = strings.Join(rewritten, " and ") + " had changed since, so only our pieces went"
 	}
-	return a.ui.result("%-8s %s; %s. Meshes and keys stay in %s", "removed", strings.ReplaceAll(strings.Join(went, ", "), `server "claudemesh"`, "server"),
+	return a.ui.labelled("removed", "%s; %s. Meshes and keys stay in %s", strings.ReplaceAll(strings.Join(went, ", "), `server "claudemesh"`, "server"),
 		state, home(filepath.Clean(o.Dir)))
 }

@@ -265,7 +265,7 @@ func (a *app) sayUp(self peer.Self, urls []string, recovery string, invite *peer
 		}
 	}
 	if invite != nil {
-		if err := a.ui.result("%-8s %s      %s, until %s", "Invite", invite.Link, plural(invite.Uses, "use"), until(invite.Until.UnixMilli(), time.Now())); err != nil {
+		if err := a.ui.labelled("Invite", "%s      %s, until %s", invite.Link, plural(invite.Uses, "use"), until(invite.Until.UnixMilli(), time.Now())); err != nil {
 			return err
 		}
 		if !o.noQR {

@@ -90,7 +90,7 @@ func (a *app) showSafety(s peer.Safety, you string, qr bool) error {
 		a.drawQR(digits(s.Number)) // digits alone make the smallest code
 	}
 	if s.Verified {
-		return a.ui.result("%-8s %s (%s)", "verified", s.User, strings.Join(s.Devices, ", "))
+		return a.ui.labelled("verified", "%s (%s)", s.User, strings.Join(s.Devices, ", "))
 	}
 	a.ui.hint("%s must see the same, by claudemesh verify %s. Then: claudemesh verify %s NUMBER", s.User, you, s.User)
 	return nil

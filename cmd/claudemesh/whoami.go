@@ -38,10 +38,10 @@ func (a *app) whoamiCommand() *cobra.Command {
 					return err
 				}
 				if verbose {
-					if err := a.ui.result("%-8s %s", "key", self.Key); err != nil {
+					if err := a.ui.labelled("key", "%s", self.Key); err != nil {
 						return err
 					}
-					return a.ui.result("%-8s %s", "mesh id", self.Mesh)
+					return a.ui.labelled("mesh id", "%s", self.Mesh)
 				}
 				return nil
 			})
