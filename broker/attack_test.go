@@ -20,7 +20,7 @@ import (
 
 // halfOpens is how many connections TestHandshakeUnderAttack opens; make torture opens
 // 10,000.
-var halfOpens = flag.Int("half-open", 1500, "how many half-open connections TestHandshakeUnderAttack makes")
+var halfOpens = flag.Int("half-open", handshakes, "how many half-open connections TestHandshakeUnderAttack makes")
 
 // attackers are who opens connections and never says a proper hello. Each gives the
 // connection back to the broker, which ends it.

@@ -66,6 +66,7 @@ func (p *person) check(text string) (found string) {
 // The MCP Inspector lists and calls the tools of both ends; a message goes
 // there and one comes back.
 func TestInspectorTalksThroughBothServers(t *testing.T) {
+	t.Parallel()
 	alice, bob := newPerson(t, "alice"), newPerson(t, "bob")
 	alice.do("version")
 

@@ -262,6 +262,7 @@ func (d *desk) checkPermissions(prefix string) {
 // which end well, without asking lets the model use what is read-only, and asks
 // before it sends.
 func TestInstallIsGoodForClaudeCode(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t, three("mcp__claudemesh__"))
 	d.write(".claude/settings.json", userSettings)
 	if out := d.mesh("install", "--yes"); !strings.Contains(out, "installed    claude 2.1.331; the server starts and lists ") {
@@ -288,6 +289,7 @@ func TestInstallIsGoodForClaudeCode(t *testing.T) {
 // Where the client wrote its state in between, only our piece is gone from it,
 // and the settings are still byte for byte what they were.
 func TestUninstallLeavesClaudeCodeAsItWas(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t, nil)
 	d.write(".claude/settings.json", userSettings)
 	before := d.tree()
@@ -350,6 +352,7 @@ func (d *desk) installStandIn(s *standIn) {
 // What the client hands to our hooks: its own input on standard input, the
 // event in the arguments, and the variables by which a hook finds its session.
 func TestHooksAreCalledAsWeExpect(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t, three("mcp__claudemesh__"))
 	s := newStandIn(t, func(c invocation) outcome {
 		if c.String() == "mcp" {
@@ -494,6 +497,7 @@ func (te *terminal) press(keys string) {
 // In an interactive session the status line is drawn, and the waiter that
 // install entered wakes the session, in which nobody ever typed a word.
 func TestWaiterAndStatusLineInATerminal(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t, nil)
 	ring, end := make(chan struct{}), make(chan struct{})
 	var first sync.Once
@@ -548,6 +552,7 @@ func TestWaiterAndStatusLineInATerminal(t *testing.T) {
 // launch starts the client with everything on where nothing is installed, and
 // leaves no file changed.
 func TestLaunchStartsAWholeSession(t *testing.T) {
+	t.Parallel()
 	d := newDesk(t, three("mcp__claudemesh__"))
 	d.write("mine.json", map[string]any{"env": map[string]any{"SHOP": "open"}})
 	d.env = []string{"CLAUDECODE=1", "CLAUDE_CODE_SESSION_ID=00000000-0000-4000-8000-000000000000", "CLAUDE_CODE_CHILD_SESSION=1",
@@ -573,6 +578,7 @@ func TestLaunchStartsAWholeSession(t *testing.T) {
 // The plugin passes the client's own checks, and a session that has it runs the
 // same hooks; install adds beside it only what a plugin cannot bring.
 func TestPluginIsGoodForClaudeCode(t *testing.T) {
+	t.Parallel()
 	const prefix = "mcp__plugin_claudemesh_claudemesh__"
 	d := newDesk(t, three(prefix))
 	root, err := filepath.Abs("..")

@@ -61,6 +61,7 @@ func (p *person) killLocal() {
 // to each other: what was acknowledged is shown, once, and in the end one broker
 // serves them all.
 func TestLocalScope(t *testing.T) {
+	t.Parallel()
 	seed := *killSeed
 	if seed == 0 {
 		seed = rand.Uint64()

@@ -69,6 +69,7 @@ func (s *tools) await(text string) string {
 // Three agents in a ring, each of which passes on what it is sent, stop at the
 // bound; the next is told why.
 func TestThreeInARingStop(t *testing.T) {
+	t.Parallel()
 	alice, bob, carol := newPerson(t, "alice"), newPerson(t, "bob"), newPerson(t, "carol")
 	alice.up("--listen", "127.0.0.1:0", "--name", "alice", "--device", "laptop")
 	link := alice.invite()
