@@ -68,6 +68,28 @@ func TestNextDeviceAfterAMinute(t *testing.T) {
 	r.want("the next looks what it has", "fetch 1 lane 4 of p2")
 }
 
+func TestWindowOfUnclaimedCopies(t *testing.T) {
+	r := two(t)
+	r.b.window = 2
+	for m := 1; m <= 3; m++ {
+		r.sendOne(m)
+	}
+	if s := r.say(); strings.Count(s, "deliver") != 2 || strings.Contains(s, "deliver m3") {
+		t.Fatalf("two are out unclaimed, the third waits: %s", s)
+	}
+	r.sendAs(Send{Conn: 1, ID: messageID(4), Priority: wire.PriorityNow, One: true, User: "bob"}, 2, 3)
+	if s := r.say(); !strings.Contains(s, "deliver m4 to c3") {
+		t.Fatalf("each priority has a window of its own: %s", s)
+	}
+	r.committed()
+	r.receipt(3, wire.VerdictClaim, 1, 1)
+	r.say()
+	r.claimed(3)
+	if s := r.say(); !strings.Contains(s, "grant c3 m1 true") || !strings.Contains(s, "fetch 1 lane 4 of p3") {
+		t.Fatalf("one is claimed, so the next has room: %s", s)
+	}
+}
+
 // fetchOne answers a fetch for the only row of a message.
 func (r *rig) fetchOne(to byte, m int, left int) {
 	q := &r.b.peer(peerKey(to)).queues[LaneOneNext]

@@ -346,6 +346,30 @@ func TestRefusals(t *testing.T) {
 	r.want("receipts have no place in the limit", "save m6 for p2")
 }
 
+// A message that is sent again after a restart may be among those that wait: to refuse
+// it for want of room would be a lie, so the store is asked first.
+func TestStoreIsAskedBeforeQueueFullIsSaid(t *testing.T) {
+	for name, c := range map[string]struct {
+		rows []*Row
+		want string
+	}{
+		"it waits already": {[]*Row{{Message: &Message{From: peerKey(1), ID: messageID(7)}, To: peerKey(2), N: 3, Lane: LaneNext}}, "ack c1 m7 at p2 queued"},
+		"it does not":      {nil, "ack c1 m7 at p2 refused queue_full"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, BrokerOptions{Limits: wire.Limits{Waiting: 1}, Backlog: []Backlog{{To: peerKey(2), Messages: 1, Last: 3}}})
+			r.connect(1, 1, wire.ReceivesLive)
+			r.send(1, 7, 2)
+			asked := r.b.Effects()
+			if len(asked) != 1 || asked[0].Kind != EffectFetch || asked[0].Fetch.Kind != FetchMessage || asked[0].Fetch.ID != messageID(7) {
+				t.Fatalf("the store is not asked: %+v", asked)
+			}
+			r.b.Fetched(r.now, asked[0].Fetch, c.rows, false)
+			r.want("as the store says", c.want)
+		})
+	}
+}
+
 func TestNothingWaitsLongerThanTheLongestExpiry(t *testing.T) {
 	r := newRig(t, BrokerOptions{})
 	r.connect(1, 1, wire.ReceivesLive)

@@ -180,6 +180,20 @@ func TestOutboxTakesOver(t *testing.T) {
 	b.want("it goes before what is new", "send m6")
 }
 
+// A page that was asked for before the take-over may lack what was taken over, and that
+// goes first.
+func TestOutboxReadsAgainWhatItTookOverMeanwhile(t *testing.T) {
+	b := &box{t: t, now: 1000, o: NewOutbox(1000)}
+	b.o.Connected(b.now, 0)
+	b.want("being read", "load behind 0")
+	b.o.Taken(b.now)
+	b.want("one page at a time", "")
+	b.o.Loaded(b.now, []*OutboxRow{outRow(5, 2)}, false)
+	b.want("nothing of what was read before the take-over is sent", "load behind 0")
+	b.o.Loaded(b.now, []*OutboxRow{outRow(3, 2), outRow(5, 2)}, false)
+	b.want("in order", "send m3; send m5")
+}
+
 func TestOutboxThatCannotBeRead(t *testing.T) {
 	b := &box{t: t, now: 1000, o: NewOutbox(1000)}
 	b.want("start", "load behind 0")

@@ -125,3 +125,20 @@ func (p *Peer) Rows(ctx context.Context) (all []string, err error) {
 	})
 	return all, err
 }
+
+// HoldDisk has everything that is to be written to state.db wait until release is
+// called.
+func (p *Peer) HoldDisk() (release func()) {
+	held := make(chan struct{})
+	p.home.state.Submit(p.mesh, func(*profile.Tx) error { <-held; return nil }, func(error) {})
+	return func() { close(held) }
+}
+
+// NoHurry has the next pause between two tries last as long as if nobody waited for its
+// end.
+func (p *Peer) NoHurry() {
+	select {
+	case <-p.hurry:
+	default:
+	}
+}
