@@ -21,6 +21,8 @@ import (
 // goroutine.
 type Broker struct {
 	opts      Options
+	began     time.Time // when it was made, by both clocks
+	at        int64
 	limits    Limits
 	log       *slog.Logger
 	key       keys.BrokerPrivate
@@ -70,11 +72,15 @@ const (
 // been reported (errors.Is with syscall.EADDRINUSE). Nothing is served before
 // [Broker.Run]. After an error nothing stays open.
 func New(o Options) (*Broker, error) {
-	b := &Broker{opts: o, limits: o.Limits.withDefaults(), log: o.Logger, ended: make(chan struct{}),
+	b := &Broker{opts: o, began: time.Now(), limits: o.Limits.withDefaults(), log: o.Logger, ended: make(chan struct{}),
 		settled: make(chan struct{}), origins: make(map[string]bool), meshes: make(map[keys.MeshID]*loading)}
 	if b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)
 	}
+	if b.opts.Clock == nil {
+		b.opts.Clock = time.Now
+	}
+	b.at = b.now()
 	if b.opts.Version == "" {
 		b.opts.Version = "devel"
 	}
@@ -310,8 +316,13 @@ func (b *Broker) URLs() []string {
 // Events starts a feed of what happens from now on.
 func (b *Broker) Events() *Feed { return b.feeds.join() }
 
-// now is the broker's clock, Unix ms.
-func (b *Broker) now() int64 { return time.Now().UnixMilli() }
+// now is the broker's clock, Unix ms: what is written down, and what expires. It may be
+// set at any time, forwards and back.
+func (b *Broker) now() int64 { return b.opts.Clock().UnixMilli() }
+
+// steady is a clock that nobody sets, in milliseconds, which said what the broker's said
+// when it was made: how long ago something was.
+func (b *Broker) steady() int64 { return b.at + time.Since(b.began).Milliseconds() }
 
 // after is time.AfterFunc, counted: the end waits for f.
 func (b *Broker) after(d time.Duration, f func()) *time.Timer {
@@ -342,7 +353,7 @@ func (b *Broker) sweep() {
 				b.endNow()
 				return
 			}
-			now := b.now()
+			now := b.steady()
 			for _, m := range b.loaded() {
 				m.sweep(now)
 			}
@@ -360,7 +371,7 @@ func (b *Broker) sweep() {
 const presenceEvery = 60_000
 
 // sweep asks silent sessions for a sign of life, and ends those that gave none
-// for two and a half heartbeats.
+// for two and a half heartbeats. now is steady.
 func (m *mesh) sweep(now int64) {
 	m.mu.Lock()
 	list := make([]*session, 0, len(m.conns))
@@ -371,7 +382,7 @@ func (m *mesh) sweep(now int64) {
 	for _, s := range m.conns {
 		list = append(list, s)
 		if note && s.present {
-			m.b.recorder.presence(m.presenceRow(s, s.heard()))
+			m.b.recorder.presence(m.presenceRow(s, m.b.now()-(now-s.heard())))
 		}
 	}
 	m.mu.Unlock()
@@ -392,7 +403,7 @@ func (m *mesh) sweep(now int64) {
 	}
 }
 
-// heard is when the session last gave a sign of life, Unix ms.
+// heard is when the session last gave a sign of life, by the steady clock.
 func (s *session) heard() int64 {
 	return max(s.starts.Load(), s.sock.raw.read.Load())
 }

@@ -328,12 +328,17 @@ func (m *mesh) fetched(f *delivery.Fetch, got store.Fetched, err error) {
 // arm sets the timer for the machine's next deadline. mu is held.
 func (m *mesh) arm(now int64) {
 	next := m.delivery.Next()
-	if m.closed || next == 0 || (m.timerAt != 0 && m.timerAt <= next) {
+	if m.closed || next == 0 {
+		return
+	}
+	wait := max(0, next-now)
+	at := m.b.steady() + wait
+	if m.timerAt != 0 && m.timerAt <= at {
 		return // a timer that fires too early arms itself again
 	}
 	m.disarm()
-	m.timerAt = next
-	m.timer = m.b.after(time.Duration(max(0, next-now))*time.Millisecond, func() { m.tick(next) })
+	m.timerAt = at
+	m.timer = m.b.after(time.Duration(wait)*time.Millisecond, func() { m.tick(at) })
 }
 
 // disarm stops the timer. mu is held.

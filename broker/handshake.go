@@ -34,7 +34,7 @@ func (b *Broker) serveSocket(w http.ResponseWriter, r *http.Request, q request) 
 		}
 	}
 	began := time.Now()
-	sock, err := acceptSocket(w, r, b.limits.WriteWithin)
+	sock, err := b.acceptSocket(w, r)
 	if err != nil {
 		release()
 		b.log.Debug("upgrade", "addr", q.addr, "err", err)
@@ -262,6 +262,6 @@ func (b *Broker) newSession(sock *socket, m *mesh, body wire.HelloBody, standing
 		b.log.Debug("write", "mesh", m.id, "err", err)
 		m.detach(s)
 	})
-	s.starts.Store(b.now())
+	s.starts.Store(b.steady())
 	return s
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // rates bounds how much each of many may do: each has a bucket of limit, which fills
-// up within per milliseconds. Time is handed in, Unix ms.
+// up within per milliseconds. Time is handed in, in milliseconds of a steady clock.
 type rates[K comparable] struct {
 	limit int
 	per   int64

@@ -247,7 +247,7 @@ func (g *gate) Accept() (net.Conn, error) {
 			c.Close()
 			continue
 		}
-		conn := &gateConn{Conn: c, via: g.via, addr: addr}
+		conn := &gateConn{Conn: c, broker: g.broker, via: g.via, addr: addr}
 		conn.release = g.broker.half.enter(addr, g.broker.uncounted(addr), func() { c.Close() })
 		if conn.release == nil {
 			c.Close()
@@ -261,15 +261,16 @@ func (g *gate) Accept() (net.Conn, error) {
 // gateConn is a connection as the gate let it in.
 type gateConn struct {
 	net.Conn
-	via  *listener
-	addr netip.Addr
+	broker *Broker
+	via    *listener
+	addr   netip.Addr
 
 	once    sync.Once
 	release func()
-	read    atomic.Int64 // when a byte last came, Unix ms: half-dead links are found by it
+	read    atomic.Int64 // when a byte last came, by the steady clock: half-dead links are found by it
 }
 
-func (c *gateConn) touch() { c.read.Store(time.Now().UnixMilli()) }
+func (c *gateConn) touch() { c.read.Store(c.broker.steady()) }
 
 // Read notes that the other side lives.
 func (c *gateConn) Read(p []byte) (int, error) {

@@ -41,7 +41,7 @@ type mesh struct {
 	presence  presence
 	store     storing
 	timer     *time.Timer // for delivery's next deadline
-	timerAt   int64       // Unix ms; 0: not armed
+	timerAt   int64       // by the steady clock; 0: not armed
 	sizes     sizes       // of messages under way, for the events feed
 }
 
@@ -124,7 +124,7 @@ func (m *mesh) attachLocked(s *session, welcome *wire.Welcome) error {
 		welcome.Present++ // this one
 	}
 	s.send(welcome)
-	m.heed(s, now)
+	m.heed(s)
 	m.greetLocked(s, now)
 	return nil
 }

@@ -79,6 +79,10 @@ type Options struct {
 	// sessions at most. Nil discards it.
 	Logger *slog.Logger
 
+	// Clock tells the time of day, which may be set while the broker runs. Nil:
+	// time.Now.
+	Clock func() time.Time
+
 	// Version stands in /healthz. Empty: "devel".
 	Version string
 }

@@ -84,7 +84,7 @@ func (m *mesh) append(s *session, f *wire.Append) {
 	now := m.b.now()
 	m.mu.Lock()
 	standing, attached := s.standing, s.attached
-	may, pause := m.mayOrder(now)
+	may, pause := m.mayOrder()
 	m.mu.Unlock()
 	switch {
 	case !attached:
@@ -143,7 +143,7 @@ func (m *mesh) order(s *session, f *wire.Append, p roster.Proposal, now int64) {
 	}
 	// An invite's uses bound what its key appends.
 	if s.peer() != entries[0].Entry.By || entries[0].Entry.Type() != chain.TypeJoin {
-		if pause := m.b.appends.take(s.peer(), len(entries), now); pause > 0 {
+		if pause := m.b.appends.take(s.peer(), len(entries), m.b.steady()); pause > 0 {
 			s.send(&wire.Error{Code: wire.CodeRate, Message: wire.CodeRate.Info().Sentence, Re: f.ID, RetryAfter: pause})
 			return
 		}

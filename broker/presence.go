@@ -41,7 +41,7 @@ type presence struct {
 	peers int                      // those that others see
 	dirty map[keys.Public]struct{} // changed in this second
 	timer *time.Timer
-	noted int64 // when the store was last told of everyone, Unix ms
+	noted int64 // when the store was last told of everyone, by the steady clock
 }
 
 // come notes a member's session that is there now. mu is held.

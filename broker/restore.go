@@ -46,7 +46,7 @@ const (
 type restoring struct {
 	proved   bool
 	heard    map[keys.Public]bool  // members that said hello since
-	until    int64                 // nothing is ordered before, Unix ms
+	until    int64                 // nothing is ordered before, by the steady clock
 	heeded   map[keys.Public]int64 // when a member was last believed to come from ahead
 	bringers int
 }
@@ -90,8 +90,8 @@ func (m *mesh) fromAhead(body wire.HelloBody) bool {
 }
 
 // heed takes a member's hello into account. mu is held.
-func (m *mesh) heed(s *session, now int64) {
-	r := &m.restoring
+func (m *mesh) heed(s *session) {
+	r, now := &m.restoring, m.b.steady()
 	if m.roster.Chain().Compare(s.hello.At) == chain.Part {
 		if r.proved && s.standing == roster.Belongs {
 			r.heard[s.peer()] = true
@@ -117,7 +117,7 @@ func (m *mesh) heed(s *session, now int64) {
 
 // mayOrder says whether entries may be ordered, and else after how many
 // milliseconds to ask again (0: not known). mu is held.
-func (m *mesh) mayOrder(now int64) (ok bool, pause int64) {
+func (m *mesh) mayOrder() (ok bool, pause int64) {
 	r := &m.restoring
 	if r.proved {
 		for _, member := range m.state().Members() {
@@ -132,7 +132,7 @@ func (m *mesh) mayOrder(now int64) (ok bool, pause int64) {
 			}
 		})
 	}
-	if now < r.until {
+	if now := m.b.steady(); now < r.until {
 		return false, r.until - now
 	}
 	return true, 0

@@ -42,7 +42,7 @@ type session struct {
 	resume chan struct{} // capacity 1: reading may go on
 	gone   chan struct{} // closed by detach
 	paused atomic.Bool   // the reader waits, so silence says nothing
-	starts atomic.Int64  // when reading started or went on, Unix ms
+	starts atomic.Int64  // when reading started or went on, by the steady clock
 	pinged int64         // when the sweeper last asked for a ping; its own
 
 	addr     netip.Addr    // that messages count against; zero: none
@@ -176,7 +176,7 @@ func (s *session) mayRead() bool {
 func (s *session) unread() (readOn func()) {
 	s.paused.Store(true)
 	return func() {
-		s.starts.Store(s.b.now())
+		s.starts.Store(s.b.steady())
 		s.paused.Store(false)
 	}
 }
@@ -204,7 +204,7 @@ const leastPause = 100
 func (s *session) turn(f *wire.Send) bool {
 	n := max(1, len(f.Recipients))
 	if s.ahead.peer < n && !s.count(f.ID, &s.ahead.peer, n, s.b.byPeer.atOnce(), func(n int) int64 {
-		return s.b.byPeer.take(s.peer(), n, s.b.now())
+		return s.b.byPeer.take(s.peer(), n, s.b.steady())
 	}) {
 		return false
 	}
@@ -213,7 +213,7 @@ func (s *session) turn(f *wire.Send) bool {
 		return true
 	}
 	if s.ahead.addr < n && !s.count(f.ID, &s.ahead.addr, n, s.b.byAddr.atOnce(), func(n int) int64 {
-		return s.b.byAddr.take(s.addr, n, s.b.now())
+		return s.b.byAddr.take(s.addr, n, s.b.steady())
 	}) {
 		return false
 	}

@@ -45,14 +45,14 @@ type socket struct {
 }
 
 // acceptSocket upgrades a request. The answer to a failure is written.
-func acceptSocket(w http.ResponseWriter, r *http.Request, within time.Duration) (*socket, error) {
+func (b *Broker) acceptSocket(w http.ResponseWriter, r *http.Request) (*socket, error) {
 	if !offers(r, wire.Subprotocol) {
 		err := errors.New("a WebSocket of subprotocol " + wire.Subprotocol + " is spoken here")
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return nil, err
 	}
 	s := &socket{}
-	ws, err := websocket.Accept(&hijacker{ResponseWriter: w, into: s, within: within}, r, &websocket.AcceptOptions{
+	ws, err := websocket.Accept(&hijacker{ResponseWriter: w, into: s, broker: b}, r, &websocket.AcceptOptions{
 		Subprotocols: []string{wire.Subprotocol},
 		// Host and Origin were checked, and more strictly, before.
 		InsecureSkipVerify: true,
@@ -85,7 +85,7 @@ func offers(r *http.Request, protocol string) bool {
 type hijacker struct {
 	http.ResponseWriter
 	into   *socket
-	within time.Duration
+	broker *Broker
 }
 
 // Hijack takes the connection from the HTTP server.
@@ -95,10 +95,10 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	if h.into.raw = gated(c); h.into.raw == nil { // served as a handler
-		h.into.raw = &gateConn{Conn: c, release: func() {}}
+		h.into.raw = &gateConn{Conn: c, broker: h.broker, release: func() {}}
 		c = h.into.raw
 	}
-	h.into.conn = gather.New(c, gather.Options{Limit: gatherLimit, WriteWithin: h.within, Linger: closeLinger})
+	h.into.conn = gather.New(c, gather.Options{Limit: gatherLimit, WriteWithin: h.broker.limits.WriteWithin, Linger: closeLinger})
 	rw.Writer.Reset(h.into.conn)
 	return h.into.conn, rw, nil
 }

@@ -74,6 +74,7 @@ type saving struct {
 const (
 	sweepEvery = 60_000    // ms between two searches for what expired
 	oldEvery   = 3_600_000 // ms between two sweeps of claims and outcomes
+	setBack    = 1_000     // ms; a clock that goes back by more was set
 	retryAfter = 1_000     // ms after which a failed fetch is asked again
 	pageRows   = 1_000     // rows of one fetch at most
 )
@@ -143,11 +144,56 @@ func (b *Broker) Effects() []Effect {
 // emit appends an effect.
 func (b *Broker) emit(e Effect) { b.effects = append(b.effects, e) }
 
-// event starts an event: time never goes back.
+// event starts an event. Events may come a little out of their order, but a clock that
+// was set back is followed: what is due at a time must not wait for it twice.
 func (b *Broker) event(now int64) {
+	if back := b.now - now; back > setBack {
+		b.goBack(back)
+	}
 	b.now = max(b.now, now)
 	if b.grace == 0 {
 		b.ticked = b.now
+	}
+}
+
+// goBack moves the time, and all that is to be at a time or was at one. What waits for
+// a receipt is stored at once.
+func (b *Broker) goBack(by int64) {
+	b.now -= by
+	b.ticked = b.now
+	for i, bucket := range b.due {
+		for _, p := range bucket {
+			p.dueAt = 0
+			b.save(p, p.graceLast)
+		}
+		clear(bucket)
+		b.due[i] = bucket[:0]
+	}
+	b.sweepAt -= by
+	b.oldAt -= by
+	if b.retryAt > 0 {
+		b.retryAt -= by
+	}
+	if b.groupsAt != noTime {
+		b.groupsAt -= by
+	}
+	for _, g := range b.groups {
+		g.due -= by
+	}
+	for i := b.ring.head; i < len(b.ring.entries); i++ {
+		b.ring.entries[i].at -= by
+	}
+	for _, p := range b.peers {
+		p.active -= by
+	}
+	for _, c := range b.conns {
+		c.active -= by
+		for i := range c.told {
+			c.told[i].at -= by
+		}
+		for it := c.out.first; it != nil; it = it.next {
+			it.outAt -= by
+		}
 	}
 }
 

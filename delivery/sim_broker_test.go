@@ -20,6 +20,10 @@ type simBroker struct {
 	revoked []keys.Public
 	again   bool  // ops of a failed batch wait to be tried again
 	retryAt int64 // when
+	clock   int64 // how far its clock is ahead
+	armed   int64 // and was when the machine was asked what is next
+	latest  int64 // that it ever showed
+	leapt   int64 // forwards, in all
 }
 
 type simWork struct{ ops []Effect }
@@ -30,10 +34,11 @@ func (b *simBroker) start() {
 	}
 	o := BrokerOptions{Revoked: b.revoked, Limits: wire.Limits{Waiting: b.w.limit}}
 	o.Backlog, o.Outcomes = b.store.backlog()
-	b.machine = NewBroker(b.w.now, o)
+	b.machine = NewBroker(b.now(), o)
 	b.machine.window, b.machine.page = 5, 4
 	b.machine.memory, b.machine.windowBytes = 40_000, 150_000
 	b.conns = map[Conn]*link{}
+	b.armed, b.latest = b.clock, max(b.latest, b.now())
 }
 
 // kill ends the process: what the store has not committed is lost, or one
@@ -64,12 +69,12 @@ func (b *simBroker) drain() {
 	if b.w.tracing {
 		b.w.trace("broker drains")
 	}
-	b.machine.Drain(b.w.now)
+	b.machine.Drain(b.now())
 	b.run()
 	for i := 0; b.machine != nil && !b.machine.Settled() && i < 1000; i++ {
 		b.w.now = max(b.w.now, b.retryAt)
 		if !b.work() {
-			b.w.now = max(b.w.now, b.machine.Next())
+			b.w.now = max(b.w.now, b.due())
 		}
 	}
 	if b.machine == nil {
@@ -90,12 +95,24 @@ func (b *simBroker) next() int64 {
 	if b.machine == nil {
 		return b.w.now + 500
 	}
-	next := b.machine.Next()
+	next := b.due()
 	if b.again {
 		next = min(next, b.retryAt)
 	}
 	return next
 }
+
+// setClock sets the broker's clock.
+func (b *simBroker) setClock(ahead int64) {
+	b.leapt += max(0, ahead-b.clock)
+	b.clock = ahead
+}
+
+// now is the broker's clock.
+func (b *simBroker) now() int64 { return b.w.now + b.clock }
+
+// due is when the machine's timer fires, which is not moved by a clock that is set.
+func (b *simBroker) due() int64 { return b.machine.Next() - b.armed }
 
 // work does one thing of the broker's own: a tick, or what the store answers.
 func (b *simBroker) work() bool {
@@ -106,8 +123,8 @@ func (b *simBroker) work() bool {
 		}
 		return false
 	}
-	if next := b.machine.Next(); next != 0 && next <= b.w.now {
-		b.machine.Tick(b.w.now)
+	if b.due() <= b.w.now {
+		b.machine.Tick(b.now())
 		b.run()
 		return true
 	}
@@ -152,7 +169,7 @@ func (b *simBroker) commit(ops []Effect) {
 		b.ops = append(again, b.ops...)
 		b.again, b.retryAt = true, w.now+1000
 		if seq > 0 {
-			b.machine.CommitFailed(w.now, seq)
+			b.machine.CommitFailed(b.now(), seq)
 		}
 		b.run()
 		return
@@ -166,14 +183,14 @@ func (b *simBroker) commit(ops []Effect) {
 		return
 	}
 	if seq > 0 {
-		b.machine.Committed(w.now, seq, claims)
+		b.machine.Committed(b.now(), seq, claims)
 	}
 	b.run()
 }
 
 func (b *simBroker) fetch(f *Fetch) {
 	if b.w.fault(30) {
-		b.machine.FetchFailed(b.w.now, f)
+		b.machine.FetchFailed(b.now(), f)
 		b.run()
 		return
 	}
@@ -182,9 +199,9 @@ func (b *simBroker) fetch(f *Fetch) {
 		b.w.trace("fetch kind %d lane %d of %d from %d: %d rows, more %v", f.Kind, f.Lane, f.To[0], f.From, len(rows)+len(outcomes), more)
 	}
 	if f.Kind == FetchOutcomes {
-		b.machine.FetchedOutcomes(b.w.now, f, outcomes, more)
+		b.machine.FetchedOutcomes(b.now(), f, outcomes, more)
 	} else {
-		b.machine.Fetched(b.w.now, f, rows, more)
+		b.machine.Fetched(b.now(), f, rows, more)
 	}
 	b.run()
 }
@@ -201,6 +218,7 @@ func (b *simBroker) submit() {
 // run carries out what the machine asks for.
 func (b *simBroker) run() {
 	w := b.w
+	b.armed, b.latest = b.clock, max(b.latest, b.now())
 	effects := b.machine.Effects()
 	for i := range effects {
 		e := &effects[i]
@@ -256,7 +274,7 @@ func (b *simBroker) receive(l *link, f frame) {
 		}
 		b.conns[l.conn] = l
 		l.send(frame{kind: frameWelcome})
-		b.machine.Connect(w.now, Connection{Conn: l.conn, Peer: p.dev.key, User: p.dev.user, Session: l.session, Receives: p.receives})
+		b.machine.Connect(b.now(), Connection{Conn: l.conn, Peer: p.dev.key, User: p.dev.user, Session: l.session, Receives: p.receives})
 	case frameSend:
 		m := f.msg
 		s := Send{Conn: l.conn, ID: m.id, Class: m.class, Priority: m.priority, One: m.one, User: m.to[0].dev.user,
@@ -285,7 +303,7 @@ func (b *simBroker) receive(l *link, f frame) {
 		if len(s.To) == 0 {
 			return
 		}
-		b.machine.Send(w.now, &s)
+		b.machine.Send(b.now(), &s)
 	case frameReceipt:
 		if r := f.msg.rec(l.proc.dev); r != nil {
 			if r.tookAt == 0 {
@@ -300,9 +318,9 @@ func (b *simBroker) receive(l *link, f frame) {
 				r.lax = true
 			}
 		}
-		b.machine.Receipt(w.now, l.conn, f.verdict, f.why, f.msg.from.key, []keys.MessageID{f.msg.id})
+		b.machine.Receipt(b.now(), l.conn, f.verdict, f.why, f.msg.from.key, []keys.MessageID{f.msg.id})
 	case frameActive:
-		b.machine.Active(w.now, l.conn)
+		b.machine.Active(b.now(), l.conn)
 	}
 	b.run()
 }
@@ -318,7 +336,7 @@ func (b *simBroker) disconnect(c Conn) {
 	delete(b.conns, c)
 	b.w.gone(c)
 	l.brokerGone()
-	b.machine.Disconnect(b.w.now, c)
+	b.machine.Disconnect(b.now(), c)
 	b.run()
 }
 

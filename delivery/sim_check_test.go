@@ -46,7 +46,7 @@ func (w *world) delivering(e *Effect) {
 	rec.out = e.Conn
 	for _, before := range m.stream.msgs[:m.n-1] {
 		r := before.rec(d)
-		if r.arrived || r.out != 0 || r.over != 0 || r.lax || w.now >= before.expires || w.clocks && w.shortLife || w.broker.machine.now >= before.expires {
+		if r.arrived || r.out != 0 || r.over != 0 || r.lax || w.now >= before.expires || w.clocks && w.shortLife || w.broker.latest >= before.expires {
 			continue
 		}
 		if w.limit != 0 && (w.asking(before, d) || r.known <= wire.StatePending) {
@@ -111,7 +111,7 @@ func (w *world) acking(e *Effect, outcome bool) {
 			w.fail("m%d said to be queued for %v, and nobody has it", m.idx, d)
 		}
 	case wire.StateExpired:
-		if w.broker.machine.now < m.expires {
+		if w.broker.latest < m.expires {
 			w.fail("m%d said to be expired before its time", m.idx)
 		}
 	case wire.StateRefused:
@@ -130,7 +130,7 @@ func (w *world) acking(e *Effect, outcome bool) {
 	if outcome {
 		return // of an earlier process, perhaps; the stronger word stays
 	}
-	if rec.told > wire.StateQueued && e.State != rec.told && e.Why != wire.WhyExpiry && w.limit == 0 && w.now < min(rec.toldAt, rec.tookAt, rec.sentAt)+wire.RememberedByBroker {
+	if rec.told > wire.StateQueued && e.State != rec.told && e.Why != wire.WhyExpiry && w.limit == 0 && w.now+w.broker.leapt < min(rec.toldAt, rec.tookAt, rec.sentAt)+wire.RememberedByBroker {
 		w.fail("m%d at %v: said %v after %v", m.idx, d, e.State, rec.told)
 	}
 	if rec.told != e.State {
@@ -176,7 +176,7 @@ func (w *world) dropped(row *Row) {
 	if m.class == wire.ClassReceipt || rec.arrived || rec.over != 0 || rec.lax || d.revoked || m.from.revoked {
 		return
 	}
-	if w.broker.machine.now >= m.expires {
+	if w.broker.latest >= m.expires {
 		return
 	}
 	if m.one {
@@ -374,6 +374,7 @@ func (w *world) finish() {
 	if w.tracing {
 		w.trace("faults end")
 	}
+	w.broker.setClock(0)
 	for _, d := range w.devices {
 		d.clock = 0
 		w.clockSet(d)

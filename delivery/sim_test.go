@@ -38,6 +38,7 @@ type simFailure struct{ text string }
 type world struct {
 	simConfig
 	rng     *rand.Rand
+	odd     *rand.Rand // draws what was not drawn from the beginning on
 	now     int64
 	ending  bool // faults have ended
 	endAt   int64
@@ -167,7 +168,7 @@ func newConfig(seed uint64) simConfig {
 }
 
 func newWorld(c simConfig) *world {
-	w := &world{simConfig: c, rng: rand.New(rand.NewPCG(c.seed, 1)), now: simStart, streams: map[StreamKey]*simStream{}}
+	w := &world{simConfig: c, rng: rand.New(rand.NewPCG(c.seed, 1)), odd: rand.New(rand.NewPCG(c.seed, 2)), now: simStart, streams: map[StreamKey]*simStream{}}
 	w.history.Quiet = true
 	w.history.Fault("marks are looked at by calm")
 	for i := range c.devices {
@@ -362,6 +363,12 @@ func (w *world) faultNow() bool {
 				w.trace("clock of %v at %+d", d, d.clock)
 			}
 			w.clockSet(d)
+			if w.odd.IntN(3) == 0 {
+				w.broker.setClock([]int64{0, 5_000, -5_000, 3_000_000, -3_000_000, 9_000_000, -9_000_000}[w.odd.IntN(7)])
+				if w.tracing {
+					w.trace("clock of the broker at %+d", w.broker.clock)
+				}
+			}
 			return true
 		}
 	case 11:

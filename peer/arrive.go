@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/claudemesh/claudemesh-go/delivery"
 	"github.com/claudemesh/claudemesh-go/keys"
@@ -58,7 +59,7 @@ func (p *Peer) arrive(l *line, f *wire.Deliver, payload []byte) {
 		p.receipt(a, fit)
 		return
 	case fit == stranger:
-		p.answer(a.line, wire.VerdictRefused, whyStranger(p.members(), a.from, now()), a.from, a.id)
+		p.answer(a.line, wire.VerdictRefused, whyStranger(p.members(), a.from, p.now()), a.from, a.id)
 		return
 	case fit == fits:
 		a.opened = true
@@ -148,7 +149,7 @@ func (p *Peer) judge(tx *profile.Tx, a *arrival, sender string) error {
 	if err != nil {
 		return err
 	}
-	t := now()
+	t := p.now()
 	a.judged = delivery.Judge(t, judged)
 	switch a.judged.Do {
 	case delivery.TakeIt, delivery.Retake:
@@ -269,7 +270,7 @@ func (p *Peer) stored(a *arrival, err error) {
 	}
 	p.mu.Lock()
 	p.arrivals.taken++
-	p.arrivals.last = now()
+	p.arrivals.last = time.Now()
 	p.arrivals.look = true
 	p.changedLocked()
 	p.mu.Unlock()

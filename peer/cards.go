@@ -157,7 +157,7 @@ func (p *Peer) noteStatus(ctx context.Context, active bool) error {
 	}
 	at := int64(0)
 	if active {
-		at = now()
+		at = p.now()
 	}
 	err = p.home.state.Update(ctx, p.mesh, func(tx *profile.Tx) error { return tx.SetSession(p.session, s, at) })
 	p.desk.kick()
@@ -199,7 +199,7 @@ func (p *Peer) presentSelf(l *line, first bool) {
 	if !loaded {
 		p.reloadCard()
 	}
-	t := now()
+	t := p.now()
 	p.mu.Lock()
 	p.own.dirty = false
 	p.own.renew = t + wire.CardRenew

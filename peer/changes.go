@@ -186,7 +186,7 @@ func (p *Peer) settleReopened(tx *profile.Tx, r *reopened) error {
 	case r.err != nil:
 		return p.refuseRow(tx, row.Place, wire.WhyMalformed)
 	case r.fit == stranger:
-		return p.refuseRow(tx, row.Place, whyStranger(view, row.From, now()))
+		return p.refuseRow(tx, row.Place, whyStranger(view, row.From, p.now()))
 	case r.fit != fits:
 		return nil
 	}
@@ -196,7 +196,7 @@ func (p *Peer) settleReopened(tx *profile.Tx, r *reopened) error {
 	if err != nil {
 		return err
 	}
-	judged := delivery.Judge(now(), delivery.Arrival{Opened: true, Sent: m.Time, Expires: m.Expires, Copy: row.Copy, Policy: policy})
+	judged := delivery.Judge(p.now(), delivery.Arrival{Opened: true, Sent: m.Time, Expires: m.Expires, Copy: row.Copy, Policy: policy})
 	if judged.Do == delivery.RefuseIt {
 		return p.refuseRow(tx, row.Place, judged.Why)
 	}

@@ -13,9 +13,6 @@ import (
 // is shown, once, and what comes afterwards is not held up by it. Every bubble of synctest
 // begins at the same moment, so a second one over the same folders is a clock that went
 // back by as much as passed in the first.
-//
-// That a clock jumps under a running program is for the state machines, which are handed
-// the time: TestSchedules of package delivery.
 func TestClockJumpsWhileDown(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -75,5 +72,39 @@ func wantBody(t *testing.T, p *peer.Peer, body string, early bool) {
 	t.Helper()
 	if got := meshtest.Next(t, p); got.Body != body || got.Early != early || got.Again || got.Late || got.Missing > 0 {
 		t.Errorf("got %+v, want %q, early %v", got, body, early)
+	}
+}
+
+// The clock of a machine is set by an hour while its process runs: what is due is not put
+// off by it.
+func TestClockIsSetWhileRunning(t *testing.T) {
+	for name, off := range map[string]time.Duration{"back": -time.Hour, "forward": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			meshtest.Run(t, meshtest.Options{}, func(t *testing.T, m *meshtest.Mesh) {
+				sender, reader := m.Create("alice", "laptop"), m.Join("bob", "desk")
+				alice := sender.Live("a")
+				var clock simClock
+				bob := reader.Open(peer.WithClock(peer.Options{Label: "b", Receives: peer.Live}, clock.now))
+				defer m.Close(alice, bob)
+				meshtest.Online(t, bob)
+				meshtest.Pass(time.Minute)
+				// What is seen within a second of the first is told together, a second later.
+				var all []peer.Sent
+				for _, body := range []string{"one", "two"} {
+					all = append(all, send(t, alice, "bob", body, peer.SendOptions{SeenWait: -1}))
+					wantBody(t, bob, body, false)
+					synctest.Wait()
+				}
+				clock.put(off)
+				meshtest.Pass(20 * time.Second)
+				for _, s := range all {
+					wantLast(t, alice, s.Short, step{peer.Seen, peer.Receipt, ""})
+				}
+				// It knows the broker's time again, or the broker would not take the entry.
+				if _, err := bob.Revoke(t.Context(), "bob"); err != nil {
+					t.Errorf("bob leaves: %v", err)
+				}
+			})
+		})
 	}
 }

@@ -48,7 +48,7 @@ func (p *Peer) confirmedBy(from keys.Public, at signed.At, t int64) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if t = min(t, now()); t > p.confirming.last.time {
+	if t = min(t, p.now()); t > p.confirming.last.time {
 		p.confirming.last = confirmed{by: from, time: t}
 	}
 	delete(p.unsure.doubts, from)

@@ -49,13 +49,17 @@ const lookAgain = 15 * time.Second
 func (p *Peer) work() {
 	timer := time.NewTimer(lookAgain)
 	defer timer.Stop()
+	off := p.now() - p.steady()
 	for {
+		if p.clockSet(&off) {
+			p.lookAtClock()
+		}
 		for _, job := range p.desk.take() {
 			job()
 		}
 		wait := lookAgain
 		if next := p.tick(); next > 0 {
-			wait = min(wait, max(time.Duration(next-now())*time.Millisecond, 0))
+			wait = min(wait, max(time.Duration(next-p.now())*time.Millisecond, 0))
 		}
 		timer.Reset(wait)
 		select {
@@ -70,7 +74,7 @@ func (p *Peer) work() {
 // tick does what is due by time, and says when the next is: Unix ms, 0: nothing is
 // known to come.
 func (p *Peer) tick() int64 {
-	t := now()
+	t := p.now()
 	p.mu.Lock()
 	if next := p.outbox.Next(); next > 0 && next <= t {
 		p.outbox.Tick(t)

@@ -78,7 +78,7 @@ func (p *Peer) complaint(f *wire.Error) {
 	}
 	if f.Code == wire.CodeRate {
 		p.mu.Lock()
-		p.outbox.Pause(now(), f.RetryAfter)
+		p.outbox.Pause(p.now(), f.RetryAfter)
 		p.changedLocked()
 		p.mu.Unlock()
 		p.desk.kick()
@@ -88,7 +88,7 @@ func (p *Peer) complaint(f *wire.Error) {
 		// The rows stay in the outbox; they are sent again after a reconnect.
 		p.mu.Lock()
 		if p.againAt == 0 {
-			p.againAt = now() + max(f.RetryAfter, time.Second.Milliseconds())
+			p.againAt = p.now() + max(f.RetryAfter, time.Second.Milliseconds())
 		}
 		p.mu.Unlock()
 		p.desk.kick()

@@ -3,6 +3,7 @@ package peer
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/claudemesh/claudemesh-go/delivery"
 	"github.com/claudemesh/claudemesh-go/keys"
@@ -11,6 +12,12 @@ import (
 	"github.com/claudemesh/claudemesh-go/signed"
 	"github.com/claudemesh/claudemesh-go/wire"
 )
+
+// WithClock gives options another clock than the system's.
+func WithClock(o Options, clock func() time.Time) Options {
+	o.clock = clock
+	return o
+}
 
 // Decide decides about a sender, also what there is no command for.
 func (p *Peer) Decide(ctx context.Context, who string, policy delivery.Policy) error {

@@ -106,7 +106,7 @@ func (p *Peer) Facts(ctx context.Context) (Facts, error) {
 	}
 	if p.line != nil {
 		f.Dials = append(f.Dials, DialFact{URL: p.line.at.url, OK: true, Resolves: true})
-		f.Unconfirmed = p.unconfirmedLocked(now())
+		f.Unconfirmed = p.unconfirmedLocked(p.now())
 	}
 	for sentence := range p.warned {
 		f.Warnings = append(f.Warnings, sentence)

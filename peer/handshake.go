@@ -22,6 +22,7 @@ type greeting struct {
 	receives wire.Receives
 	at       signed.At
 	life     uint64
+	clock    func() time.Time // this machine's
 }
 
 // welcome is a welcome that was verified: the broker has the key it claims, and
@@ -58,7 +59,7 @@ func (o *opened) shake(g greeting) (*welcome, error) {
 		return nil, fmt.Errorf("hello: %w", err)
 	}
 	object := signed.Sign(signed.DomainHello, body, g.as)
-	sent := time.Now()
+	sent := g.clock()
 	if err := o.writeFrame(&wire.Hello{Signed: object.Bytes, Sig: object.Sig}, nil); err != nil {
 		return nil, err
 	}
@@ -67,7 +68,7 @@ func (o *opened) shake(g greeting) (*welcome, error) {
 		return nil, err
 	}
 	w := &welcome{Welcome: *answer, broker: o.challenge.Broker}
-	w.ahead = (sent.UnixMilli()+time.Now().UnixMilli())/2 - answer.Time
+	w.ahead = (sent.UnixMilli()+g.clock().UnixMilli())/2 - answer.Time
 	return w, w.verify(body, proof)
 }
 

@@ -22,6 +22,7 @@ type home struct {
 	*profile.Profile
 	state *profile.State
 	log   *slog.Logger
+	clock clocks
 	dial  dialFunc
 	start func(context.Context, Key) error // Options.StartBroker
 	poked *control                         // nil where no socket could be made
@@ -44,7 +45,7 @@ func openHome(ctx context.Context, o Options) (*home, error) {
 	if err != nil {
 		return nil, fmt.Errorf("profile: %w", err)
 	}
-	h := &home{Profile: folder, state: state, log: o.Logger, dial: o.Dial, start: o.StartBroker, users: 1}
+	h := &home{Profile: folder, state: state, log: o.Logger, clock: newClocks(o.clock), dial: o.Dial, start: o.StartBroker, users: 1}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 	}

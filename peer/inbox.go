@@ -68,7 +68,7 @@ func (p *Peer) Drained(ctx context.Context) error {
 		p.mu.Lock()
 		a, changed := &p.arrivals, p.changed
 		if a.taken < a.expected {
-			wait = drainQuiet - time.Duration(now()-a.last)*time.Millisecond
+			wait = drainQuiet - time.Since(a.last)
 		}
 		p.mu.Unlock()
 		if wait <= 0 {
@@ -110,7 +110,7 @@ func (p *Peer) Peek(ctx context.Context, o TakeOptions) (Inbox, error) {
 				s.Receives = max(s.Receives, wire.ReceivesDrain)
 			}
 		}
-		plan = delivery.PlanShow(now(), v, p.want(o))
+		plan = delivery.PlanShow(p.now(), v, p.want(o))
 		rows := rowsByPlace(v.Rows)
 		for _, s := range plan.Show {
 			one := &showing{Showing: s, row: *rows[s.Place]}
@@ -150,7 +150,7 @@ func (p *Peer) Take(ctx context.Context, o TakeOptions) (Inbox, error) {
 	if err != nil {
 		return Inbox{}, err
 	}
-	at := now()
+	at := p.steady()
 	for i := range in.Messages {
 		p.noteShown(&in.Messages[i])
 		p.rates.add(at, in.Messages[i].From.Key)
@@ -227,7 +227,7 @@ func (p *Peer) Seen(ctx context.Context, messages ...Message) error {
 	if err != nil {
 		return err
 	}
-	t := now()
+	t := p.now()
 	err = p.home.state.Update(ctx, p.mesh, func(tx *profile.Tx) error { return p.seenRows(tx, settings, t, messages) })
 	if err == nil {
 		for _, m := range messages {

@@ -97,7 +97,7 @@ func (p *Peer) Invite(ctx context.Context, o InviteOptions) (Invite, error) {
 		if err != nil {
 			return err
 		}
-		m.Invites = slices.DeleteFunc(m.Invites, func(i profile.Invite) bool { return i.Until < now() })
+		m.Invites = slices.DeleteFunc(m.Invites, func(i profile.Invite) bool { return i.Until < p.now() })
 		m.Invites = append(m.Invites, kept)
 		return nil
 	})

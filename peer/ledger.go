@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/claudemesh/claudemesh-go/chain"
 	"github.com/claudemesh/claudemesh-go/keys"
@@ -76,7 +75,7 @@ func keepChange(tx *profile.Tx, r *roster.Roster, change roster.Change) error {
 // state.db first and then before everybody's eyes. Nothing is changed by an error.
 func (p *Peer) takePage(ctx context.Context, page chain.Page) (roster.Change, error) {
 	p.ledgerMu.Lock()
-	change, err := p.ledger.Append(page, now())
+	change, err := p.ledger.Append(page, p.now())
 	if err == nil && change.Outcome != roster.Behind {
 		err = p.home.state.Update(ctx, p.mesh, func(tx *profile.Tx) error { return keepChange(tx, p.ledger, change) })
 		if errors.Is(err, profile.ErrFork) {
@@ -104,7 +103,7 @@ func (p *Peer) otherLedgerLocked(ctx context.Context) error {
 	for _, e := range c.From(0, int(c.Len())) {
 		objects = append(objects, e.Object)
 	}
-	_, err = p.ledger.Append(chain.Page{Entries: objects, Head: c.Head().Object}, now())
+	_, err = p.ledger.Append(chain.Page{Entries: objects, Head: c.Head().Object}, p.now())
 	if err == nil {
 		// A heal that the other process saw: what is kept counts.
 		return nil
@@ -250,6 +249,3 @@ func (p *Peer) appendEntry(ctx context.Context, body func(roster.View) (chain.Bo
 	}
 	return errors.New("the mesh changes too fast at the moment; try again")
 }
-
-// now is the time in Unix milliseconds.
-func now() int64 { return time.Now().UnixMilli() }

@@ -175,7 +175,7 @@ func (p *Peer) guard(t *target, o *SendOptions) error {
 	over := depth > 0 && o.Depth > depth
 	if !over && len(t.to) == 1 {
 		stop.Depth, stop.Count = 0, pair
-		over = p.loop.count(now(), loopPair{t.to[0].Key, t.session}, pair)
+		over = p.loop.count(p.steady(), loopPair{t.to[0].Key, t.session}, pair)
 	}
 	if !over {
 		return nil
@@ -203,7 +203,7 @@ func (p *Peer) stopped(t *target, o *SendOptions, stop *LoopError) {
 		if err != nil {
 			return err
 		}
-		stops.Count, stops.Last, stops.With = stops.Count+1, now(), t.address
+		stops.Count, stops.Last, stops.With = stops.Count+1, p.now(), t.address
 		raw, err := json.Marshal(stops)
 		if err != nil {
 			return err
@@ -260,7 +260,7 @@ func (p *Peer) loopFact(tx *profile.Tx, settings *profile.Config) (f LoopFact, e
 		return f, err
 	}
 	f.Stops, f.Last, f.With = stops.Count, timeOf(stops.Last), stops.With
-	f.Automatic, f.Deepest, err = tx.CountAutomatic(now() - loopWithin.Milliseconds())
+	f.Automatic, f.Deepest, err = tx.CountAutomatic(p.now() - loopWithin.Milliseconds())
 	return f, err
 }
 

@@ -123,12 +123,15 @@ func TestRevoked(t *testing.T) {
 		carolMachine := m.Join("carol", "mac")
 
 		send(t, desk, "alice", "not shown yet", peer.SendOptions{})
-		send(t, alice, "carol", "queued", peer.SendOptions{})
+		queued := send(t, alice, "carol", "queued", peer.SendOptions{})
 		done, err := alice.Revoke(t.Context(), "bob@desk", "carol")
 		if err != nil || !slices.Equal(done.Peers, []string{"bob@desk", "carol@mac"}) || len(done.Invites) != 1 || len(done.Open) != 0 || done.Dropped != 1 {
 			t.Fatalf("revoked %+v: %v", done, err)
 		}
 		synctest.Wait()
+		if trace, err := alice.Message(t.Context(), queued.Short); err != nil || trace.To[0].State != peer.Refused || trace.To[0].Address != "carol@mac" || trace.To[0].Device != "mac" {
+			t.Errorf("what waited for who was revoked: %+v: %v", trace.To, err)
+		}
 		if c := desk.Condition(); c.State != peer.Ended {
 			t.Errorf("condition %+v", c)
 		}

@@ -46,6 +46,8 @@ type Options struct {
 	ClientPID int
 	// Offline: never dial; what needs the broker returns NotReachableError.
 	Offline bool
+
+	clock func() time.Time // this machine's; nil: the system's
 }
 
 // ConnState is the state of a peer's connection.

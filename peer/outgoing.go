@@ -53,7 +53,7 @@ func (p *Peer) commitRow(ctx context.Context, row *delivery.OutboxRow, fn func(*
 	p.home.state.Submit(p.mesh, fn, func(err error) {
 		if err == nil {
 			p.mu.Lock()
-			p.outbox.Add(now(), row)
+			p.outbox.Add(p.now(), row)
 			p.runOutboxLocked(profile.WordBroker)
 			p.mu.Unlock()
 		}
@@ -86,7 +86,7 @@ func (p *Peer) runOutboxLocked(word profile.Word) {
 					word = profile.WordSelf
 				}
 			case delivery.OutboxState:
-				notes = append(notes, note{place: e.Place, said: profile.Said{ID: e.ID, To: e.To, State: e.State, Why: e.Why, Time: now(), Word: word}})
+				notes = append(notes, note{place: e.Place, said: profile.Said{ID: e.ID, To: e.To, State: e.State, Why: e.Why, Time: p.now(), Word: word}})
 			case delivery.OutboxDone:
 				notes = append(notes, note{place: e.Place, drop: true})
 			case delivery.OutboxLoad:
@@ -155,9 +155,9 @@ func (p *Peer) loadOutbox(after int64, limit int) {
 	defer p.mu.Unlock()
 	if err != nil {
 		p.home.log.Error("reading the outbox", "mesh", p.alias, "err", err)
-		p.outbox.LoadFailed(now())
+		p.outbox.LoadFailed(p.now())
 	} else {
-		p.outbox.Loaded(now(), rows, more)
+		p.outbox.Loaded(p.now(), rows, more)
 	}
 	p.runOutboxLocked(profile.WordSelf)
 	p.changedLocked() // who closes waits until nothing is left
@@ -183,7 +183,7 @@ func (p *Peer) sendRowLocked(row *delivery.OutboxRow) (refused bool) {
 		}
 	}
 	for _, key := range gone {
-		p.outbox.Refuse(now(), row.ID, key, whyStranger(view, key, now()))
+		p.outbox.Refuse(p.now(), row.ID, key, whyStranger(view, key, p.now()))
 	}
 	refused = len(gone) > 0
 	if len(to) == 0 {
@@ -209,7 +209,7 @@ func (p *Peer) sendRowLocked(row *delivery.OutboxRow) (refused bool) {
 func (p *Peer) acked(f *wire.Ack) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.outbox.Ack(now(), f.To, f.State, f.Why, slices.Clone(f.IDs))
+	p.outbox.Ack(p.now(), f.To, f.State, f.Why, slices.Clone(f.IDs))
 	p.runOutboxLocked(profile.WordBroker)
 }
 
@@ -235,7 +235,7 @@ func (p *Peer) refuseSends(ids []keys.MessageID, why wire.Why) {
 			}
 			p.mu.Lock()
 			for _, to := range sent.To {
-				p.outbox.Ack(now(), to.Key, wire.StateRefused, why, []keys.MessageID{id})
+				p.outbox.Ack(p.now(), to.Key, wire.StateRefused, why, []keys.MessageID{id})
 			}
 			p.runOutboxLocked(profile.WordBroker)
 			p.mu.Unlock()

@@ -131,7 +131,7 @@ func (h *home) openPeer(ctx context.Context, o Options) (*Peer, error) {
 	if err := p.startSession(ctx); err != nil {
 		return nil, err
 	}
-	p.outbox = delivery.NewOutbox(now())
+	p.outbox = delivery.NewOutbox(h.clock.now())
 	p.pairs.key = p.key
 	p.loop.deepest = -1
 	p.desk.wake = make(chan struct{}, 1)
@@ -157,7 +157,7 @@ func (p *Peer) startSession(ctx context.Context) error {
 		return err
 	}
 	info := profile.SessionInfo{ID: id, Label: p.label, PID: os.Getpid(), Client: p.client, Receives: p.receives,
-		Active: now(), Started: now()}
+		Active: p.now(), Started: p.now()}
 	if p.home.poked != nil {
 		info.Socket = p.home.poked.path
 	}
@@ -351,7 +351,7 @@ func (p *Peer) address() string { return p.user + "@" + p.device }
 func (p *Peer) brokerNow() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return now() - p.ahead
+	return p.now() - p.ahead
 }
 
 // Self is who this peer is.

@@ -86,7 +86,7 @@ func (p *Peer) Peers(ctx context.Context) (People, error) {
 	})
 	out.Confirmed, out.ConfirmedAt = p.confirmation()
 	p.mu.Lock()
-	out.Unconfirmed = p.unconfirmedLocked(now())
+	out.Unconfirmed = p.unconfirmedLocked(p.now())
 	p.mu.Unlock()
 	return out, failed
 }

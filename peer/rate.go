@@ -29,7 +29,7 @@ type Flood struct {
 // rates counts what was shown to this session, by sender. Its lock is a leaf.
 type rates struct {
 	mu    sync.Mutex
-	shown map[keys.Public][]int64 // Unix ms, the oldest first
+	shown map[keys.Public][]int64 // ms of a steady clock, the oldest first
 	rate  int                     // of the last Take that had one; 0: none
 }
 

@@ -22,7 +22,7 @@ const (
 // told of its message.
 func (p *Peer) noteReceipt(tx *profile.Tx, row *delivery.InboxRow, state wire.State, why wire.Why) error {
 	return tx.PutReceipt(&delivery.ReceiptRow{Session: p.session, To: row.From, ID: row.ID, Hash: seal.HashSealed(row.Sealed),
-		State: state, Why: why, Time: now(), Expires: row.Expires})
+		State: state, Why: why, Time: p.now(), Expires: row.Expires})
 }
 
 // receiptsDue has the desk look at what is to be told.
@@ -157,7 +157,7 @@ func (p *Peer) flushReceipts(ctx context.Context) {
 	if !ready {
 		return
 	}
-	if _, err := p.gatherReceipts(ctx, now(), true); err != nil {
+	if _, err := p.gatherReceipts(ctx, p.now(), true); err != nil {
 		p.home.log.Info("receipts at the end", "mesh", p.alias, "err", err)
 		return
 	}
@@ -172,7 +172,7 @@ func (p *Peer) flushReceipts(ctx context.Context) {
 func (p *Peer) receipt(a *arrival, f fit) {
 	switch {
 	case !isMember(p.members(), a.from): // also one who stands where this peer does not
-		p.answer(a.line, wire.VerdictRefused, whyStranger(p.members(), a.from, now()), a.from, a.id)
+		p.answer(a.line, wire.VerdictRefused, whyStranger(p.members(), a.from, p.now()), a.from, a.id)
 		return
 	case f == other:
 		p.unsureOf(a.from, a.message.At, f)

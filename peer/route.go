@@ -3,6 +3,7 @@ package peer
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/claudemesh/claudemesh-go/delivery"
 	"github.com/claudemesh/claudemesh-go/keys"
@@ -19,11 +20,11 @@ const inboxPage = 512
 // arrivals is what is known of the inbox between two looks into state.db. Guarded by
 // Peer.mu.
 type arrivals struct {
-	count    int   // messages that came, to count the inbox now and then
-	full     bool  // it has too many rows
-	expected int   // messages that waited at the broker when the line was welcomed
-	taken    int   // messages stored since
-	last     int64 // when the last one was, Unix ms
+	count    int       // messages that came, to count the inbox now and then
+	full     bool      // it has too many rows
+	expected int       // messages that waited at the broker when the line was welcomed
+	taken    int       // messages stored since
+	last     time.Time // when the last one was
 
 	look   bool           // look into the inbox soon
 	looked int64          // when it was looked at last, Unix ms
@@ -35,7 +36,7 @@ type arrivals struct {
 }
 
 // begin starts a line.
-func (a *arrivals) begin(expected int) { a.expected, a.taken, a.last = expected, 0, now() }
+func (a *arrivals) begin(expected int) { a.expected, a.taken, a.last = expected, 0, time.Now() }
 
 // wake is a poke by another process of the profile.
 func (p *Peer) wake(w what) {
@@ -112,7 +113,7 @@ func (p *Peer) lookInbox(t int64) error {
 			}
 			shown[s.Place] = kind
 		}
-		over = p.rates.over(t, plan.Show, rowsByPlace(v.Rows))
+		over = p.rates.over(p.steady(), plan.Show, rowsByPlace(v.Rows))
 		if answers, err = p.answersAmong(tx, v.Rows); err != nil {
 			return err
 		}

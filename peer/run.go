@@ -103,7 +103,7 @@ func (p *Peer) connection() error {
 	}
 	p.ledgerMu.Lock()
 	g := greeting{mesh: p.mesh, as: p.key, session: p.session, label: p.label, client: p.client, receives: p.receives,
-		at: p.ledger.Chain().At(), life: p.ledger.Chain().Head().Head.Life}
+		at: p.ledger.Chain().At(), life: p.ledger.Chain().Head().Head.Life, clock: p.home.clock.wall}
 	p.ledgerMu.Unlock()
 	w, err := o.greet(p.ctx, g)
 	if err != nil {
@@ -228,7 +228,7 @@ func (p *Peer) talk(l *line) error {
 	p.ready = true
 	waits := !isMember(p.members(), p.self)
 	if !waits {
-		p.outbox.Connected(now(), l.Limits.InFlight)
+		p.outbox.Connected(p.now(), l.Limits.InFlight)
 		p.runOutboxLocked(profile.WordSelf)
 	}
 	p.arrivals.begin(l.Queued)
@@ -369,7 +369,7 @@ func (p *Peer) takeOver() error {
 		return err
 	}
 	p.mu.Lock()
-	p.outbox.Taken(now())
+	p.outbox.Taken(p.now())
 	p.runOutboxLocked(profile.WordSelf)
 	p.mu.Unlock()
 	p.receiptsDue()

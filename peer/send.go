@@ -140,7 +140,7 @@ func kept(err error) error {
 
 // messageTo makes the message, still without its number.
 func (p *Peer) messageTo(t *target, body string, o SendOptions) (*seal.Message, error) {
-	ms := now()
+	ms := p.now()
 	kind := seal.Kind(o.Kind)
 	if o.Kind == "" {
 		kind = seal.KindMessage

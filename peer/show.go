@@ -61,8 +61,8 @@ func (p *Peer) takeRows(ctx context.Context, o TakeOptions) (*taken, error) {
 		if t.verified, err = p.verifiedIn(tx); err != nil {
 			return err
 		}
-		t.plan = delivery.PlanShow(now(), v, w)
-		t.plan.Show, t.floods = p.rates.limit(now(), t.plan.Show, v.Rows, o.Rate, o.Max)
+		t.plan = delivery.PlanShow(p.now(), v, w)
+		t.plan.Show, t.floods = p.rates.limit(p.steady(), t.plan.Show, v.Rows, o.Rate, o.Max)
 		if err := settlePlan(tx, &t.plan); err != nil {
 			return err
 		}

@@ -29,6 +29,8 @@ type simSession struct {
 	cancel  context.CancelFunc
 	handle  context.CancelFunc // ends handling
 	doing   sync.WaitGroup
+	queues  sync.Mutex // guards closing them
+	ending  bool
 	sending chan func()
 	showing chan func()
 
@@ -50,13 +52,13 @@ func (s *simulation) openAs(m *simMachine, receives peer.Receives, handles bool)
 		receives: receives, handles: handles, sending: make(chan func(), simQueue), showing: make(chan func(), simQueue)}
 	x.ctx, x.cancel = context.WithCancel(context.Background())
 	s.note("%s opens, receives %s, handles %v", x.name, receives, handles)
-	if s.faults && s.chance(5) {
+	if s.faults && (s.chance(5) || s.has.tight && s.odd.IntN(4) == 0) {
 		pages := 1 + s.rng.IntN(30)
 		s.fault("its disk has room for %d pages", pages)
 		x.process.Narrow(pages)
 	}
 	var err error
-	x.p, err = m.OpenIn(x.process, peer.Options{Label: fmt.Sprint("s", s.sessions%3), Receives: receives, Logger: s.logger(x.name)})
+	x.p, err = m.OpenIn(x.process, peer.WithClock(peer.Options{Label: fmt.Sprint("s", s.sessions%3), Receives: receives, Logger: s.logger(x.name)}, m.clock.now))
 	if errors.Is(err, profile.ErrFull) {
 		s.note("%s does not open: %v", x.name, err)
 		x.cancel()
@@ -93,8 +95,11 @@ func (s *simulation) leave(x *simSession) {
 		x.cancel()
 	}
 	x.handle()
+	x.queues.Lock()
+	x.ending = true
 	close(x.sending)
 	close(x.showing)
+	x.queues.Unlock()
 	s.gone.Go(func() {
 		x.doing.Wait()
 		err := x.p.Close()
@@ -105,8 +110,13 @@ func (s *simulation) leave(x *simSession) {
 	})
 }
 
-// do queues something, unless the session has enough to do.
+// do queues something, unless the session has enough to do, or ends.
 func (x *simSession) do(queue chan func(), f func()) {
+	x.queues.Lock()
+	defer x.queues.Unlock()
+	if x.ending {
+		return
+	}
 	select {
 	case queue <- f:
 	default:
@@ -119,6 +129,8 @@ type simAddress struct {
 	all  bool
 	to   []string
 	one  bool
+	// unordered: which order it is in is not known before it is sent.
+	unordered bool
 }
 
 // addressFrom draws somebody to whom a machine can write.
@@ -155,14 +167,31 @@ func (s *simulation) send() {
 
 // send sends a message, and tells the log what came of it.
 func (x *simSession) send(to simAddress, body string, o peer.SendOptions) {
-	m := history.Message{ID: body, Stream: fmt.Sprintf("%s to %s %v %s", x.name, to.text, to.all, o.Priority), To: to.to, One: to.one}
-	if o.Expires > 0 {
-		m.Expires = simNow() + o.Expires.Milliseconds()
+	m := history.Message{ID: body, From: x.machine.address, To: to.to, One: to.one}
+	if !to.unordered {
+		m.Stream = fmt.Sprintf("%s to %s %v %s", x.name, to.text, to.all, o.Priority)
 	}
-	if !x.process.Alive(func() { x.s.log.Send(m) }) {
+	if o.Expires > 0 {
+		m.Expires = x.machine.clock.now().Add(o.Expires).UnixMilli()
+	}
+	if !x.begin(m) {
 		return
 	}
+	began := time.Now()
 	sent, err := x.p.Send(x.ctx, to.text, body, o)
+	x.sent(body, sent, began, err)
+}
+
+// begin tells the log that a message is about to be sent, unless the session was killed.
+func (x *simSession) begin(m history.Message) bool {
+	m.Sent = x.machine.clock.now().UnixMilli()
+	return x.process.Alive(func() { x.s.log.Send(m) })
+}
+
+// sent tells the log what came of sending a message, which began at a time.
+func (x *simSession) sent(body string, sent peer.Sent, began time.Time, err error) {
+	_, latest := x.machine.clock.between(began)
+	x.s.log.Dated(body, latest)
 	x.process.Alive(func() {
 		switch {
 		case !sent.ID.IsZero():
@@ -193,17 +222,17 @@ func (s *simulation) turn() {
 	if s.chance(30) {
 		evidence = []simEvidence{simLeave, simRelease}[s.rng.IntN(2)]
 	}
-	x.take(s.chance(60), evidence)
+	x.take(peer.TakeOptions{Asked: s.chance(60)}, evidence)
 }
 
 // take shows what waits, and says what became of it and of what was shown before.
-func (x *simSession) take(asked bool, evidence simEvidence) {
+func (x *simSession) take(o peer.TakeOptions, evidence simEvidence) {
 	x.do(x.showing, func() {
 		if x.receives == peer.Drain && x.p.Drained(x.ctx) != nil {
 			return // offline: it shows what is there at the next turn
 		}
-		at := simNow()
-		in, err := x.p.Take(x.ctx, peer.TakeOptions{Asked: asked})
+		began := time.Now()
+		in, err := x.p.Take(x.ctx, o)
 		if err != nil {
 			return
 		}
@@ -213,6 +242,7 @@ func (x *simSession) take(asked bool, evidence simEvidence) {
 			}
 			return
 		}
+		at, _ := x.machine.clock.between(began)
 		x.process.Alive(func() {
 			for _, m := range in.Messages {
 				x.shown(m, at)
@@ -235,7 +265,8 @@ func (x *simSession) take(asked bool, evidence simEvidence) {
 func (x *simSession) handleAll(ctx context.Context) {
 	var shown []peer.Message
 	err := x.p.Handle(ctx, func(_ context.Context, m peer.Message) error {
-		if !x.process.Alive(func() { x.shown(m, simNow()-simClaimed) }) {
+		at, _ := x.machine.clock.between(time.Now().Add(-simClaimed))
+		if !x.process.Alive(func() { x.shown(m, at) }) {
 			return errors.New("killed")
 		}
 		shown = append(shown, m)
@@ -246,13 +277,14 @@ func (x *simSession) handleAll(ctx context.Context) {
 	}
 }
 
-// simClaimed is how long before it is shown a message may have been chosen, in
-// milliseconds: its claim has to be granted.
-const simClaimed = 6000
+// simClaimed is how long before it is shown a message may have been chosen: its claim has
+// to be granted.
+const simClaimed = 6 * time.Second
 
 // shown tells the log that a message is in front of somebody.
 func (x *simSession) shown(m peer.Message, at int64) {
-	x.s.log.Shown(history.Showing{ID: m.Body, By: x.machine.address, Time: at, Again: m.Again, Gap: m.Missing > 0, Late: m.Late})
+	x.answer(m)
+	x.s.log.Shown(history.Showing{ID: m.Body, By: x.machine.address, Time: at, Expires: m.Expires.UnixMilli(), Again: m.Again, Gap: m.Missing > 0, Late: m.Late})
 }
 
 // proved tells the log that messages were in front of somebody for certain.

@@ -34,7 +34,8 @@ type socket struct {
 	life context.Context
 	end  context.CancelCauseFunc
 
-	heard   atomic.Int64 // Unix ms of the last sign of life
+	began   time.Time    // when it was dialled
+	heard   atomic.Int64 // ms after that of the last sign of life
 	silence atomic.Int64 // ms after which the connection is dead
 
 	mu     sync.Mutex  // guards the rest
@@ -79,7 +80,7 @@ func (e endpoint) httpURL(path string) string {
 
 // dialSocket dials an endpoint and opens the WebSocket.
 func dialSocket(ctx context.Context, e endpoint, p pin, dial dialFunc) (*socket, error) {
-	s := new(socket)
+	s := &socket{began: time.Now()}
 	keep := func(ctx context.Context, network, address string) (conn net.Conn, err error) {
 		s.raw, err = dial(ctx, network, address)
 		return s.raw, err
@@ -144,7 +145,7 @@ func unreadable(err error) error {
 var errSilent = errors.New("no sign of life")
 
 // alive notes a sign of life.
-func (s *socket) alive() { s.heard.Store(time.Now().UnixMilli()) }
+func (s *socket) alive() { s.heard.Store(time.Since(s.began).Milliseconds()) }
 
 // setHeartbeat takes over the welcome's heartbeat: two and a half of it without a
 // sign of life end the connection. [CM-7]
@@ -164,7 +165,7 @@ func (s *socket) check() {
 	if s.closed {
 		return
 	}
-	left := s.heard.Load() + s.silence.Load() - time.Now().UnixMilli()
+	left := s.heard.Load() + s.silence.Load() - time.Since(s.began).Milliseconds()
 	if left <= 0 {
 		s.closed = true
 		s.end(errSilent)

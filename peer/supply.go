@@ -33,7 +33,7 @@ const (
 
 // sendRoster sends a roster message. [CM-5]
 func (p *Peer) sendRoster(to keys.Public, r *seal.Roster) {
-	t := now()
+	t := p.now()
 	m := p.newMessage(t, seal.KindRoster)
 	m.Audience = seal.Audience{Keys: []keys.Public{to}}
 	m.Priority, m.Expires, m.Roster = seal.PriorityNow, t+rosterWithin, r
@@ -59,7 +59,7 @@ func (p *Peer) sendRoster(to keys.Public, r *seal.Roster) {
 func (p *Peer) rosterMessage(a *arrival, f fit) {
 	p.answer(a.line, wire.VerdictReceived, wire.WhyNone, a.from, a.id)
 	from, r := a.from, a.message.Roster
-	if r == nil || a.message.Expires <= now() {
+	if r == nil || a.message.Expires <= p.now() {
 		return
 	}
 	p.desk.add(func() {
@@ -76,7 +76,7 @@ func (p *Peer) rosterMessage(a *arrival, f fit) {
 // none, or more than an answer brings, the head comes alone. [CM-4.39]
 func (p *Peer) answerRoster(to keys.Public, from uint64) {
 	p.mu.Lock()
-	t := now()
+	t := p.steady()
 	if p.unsure.answered == nil {
 		p.unsure.answered = make(map[keys.Public]int64)
 	}

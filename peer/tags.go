@@ -58,7 +58,7 @@ func (p *Peer) tellTags(ctx context.Context) error {
 		return err
 	}
 	f := &wire.Presence{}
-	if err := p.signCards(f, now(), Idle); err != nil {
+	if err := p.signCards(f, p.now(), Idle); err != nil {
 		return err
 	}
 	f.Cards = f.Cards[:1]

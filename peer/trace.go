@@ -3,6 +3,7 @@ package peer
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/claudemesh/claudemesh-go/keys"
@@ -108,11 +109,7 @@ func (p *Peer) traceFrom(sent *profile.Sent, short string) Trace {
 func (p *Peer) recipientOf(s *profile.SentTo) Recipient {
 	r := Recipient{Key: s.Key, Label: s.Label, State: State(s.State.String()), Why: string(s.Why)}
 	r.Address = p.addressOf(s.Key)
-	if m, ok := p.members().Member(s.Key); ok {
-		r.User, r.Device = m.User, m.Device
-	} else {
-		r.User = userIn(r.Address)
-	}
+	r.User, r.Device, _ = strings.Cut(r.Address, "@") // also of one that was revoked since
 	if r.State == Pending {
 		r.RetryAt = timeOf(p.pausedUntil())
 	}

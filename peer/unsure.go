@@ -28,7 +28,7 @@ const (
 type unsure struct {
 	doubts   map[keys.Public]*doubt // by who spoke of them
 	running  bool                   // settleDoubts runs
-	asked    map[keys.Public]int64  // when a sender was asked last
+	asked    map[keys.Public]int64  // when a sender was asked last, by the steady clock
 	answered map[keys.Public]int64  // when a sender was answered last
 	brought  map[keys.Public]*brought
 }
@@ -131,7 +131,7 @@ func (p *Peer) askSender(from keys.Public, at signed.At, f fit) {
 	p.warn(fmt.Sprintf("%s's messages refer to a membership change that %s does not give us. Someone may be withholding a revocation. Ask %s; details: claudemesh doctor --mesh %s",
 		name, p.host(), owner, p.alias))
 	p.mu.Lock()
-	t := now()
+	t := p.steady()
 	if p.unsure.asked == nil {
 		p.unsure.asked = make(map[keys.Public]int64)
 	}

@@ -63,7 +63,7 @@ func (p *Peer) SetVerified(ctx context.Context, s Safety, verified bool) error {
 		}
 		t.Verified, t.Keys = 0, nil
 		if verified {
-			t.Verified, t.Keys = now(), s.keys
+			t.Verified, t.Keys = p.now(), s.keys
 		}
 		return tx.SetTrust(t)
 	})

@@ -3,6 +3,7 @@ package peer
 import (
 	"context"
 	"crypto/rand"
+	"time"
 
 	"github.com/claudemesh/claudemesh-go/chain"
 	"github.com/claudemesh/claudemesh-go/keys"
@@ -29,7 +30,7 @@ func (o *opened) visit(ctx context.Context, mesh keys.MeshID, as keys.Signer, cl
 		o.abort()
 		return nil, err
 	}
-	w, err := o.greet(ctx, greeting{mesh: mesh, as: as, session: session, client: client})
+	w, err := o.greet(ctx, greeting{mesh: mesh, as: as, session: session, client: client, clock: time.Now})
 	if err != nil {
 		return nil, err
 	}

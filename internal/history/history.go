@@ -13,6 +13,7 @@
 package history
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -40,21 +41,25 @@ var strength = []State{"", Pending, Queued, Expired, Delivered, Held, Refused, S
 
 // Message is what is sent.
 type Message struct {
-	ID string
+	ID   string
+	From string // who sends it
 	// Stream names the order that it stands in: sender's session, audience and
 	// priority. Empty: none.
 	Stream string
 	// To are the recipients. One: any one of them shows it.
 	To  []string
 	One bool
-	// Expires is its last moment, Unix ms. 0: never.
-	Expires int64
+	// Sent is when, and Expires its last moment, Unix ms by its sender's clock. 0: it
+	// does not matter; never.
+	Sent, Expires int64
 }
 
 // Showing is a message in front of a recipient.
 type Showing struct {
 	ID, By string
 	Time   int64 // Unix ms, by the recipient's clock
+	// Expires is its last moment as it says itself, Unix ms. 0: as it was sent.
+	Expires int64
 	// Again: it says that it may have been shown before. Gap: that earlier ones are
 	// missing. Late: that later ones were shown before it.
 	Again, Gap, Late bool
@@ -71,6 +76,10 @@ type Log struct {
 	order    []*message            // as they were sent
 	streams  map[string][]*message // by number, from 1
 	faults   int
+	spread   int64              // by how much two clocks differ at most, ms
+	released bool               // no policy keeps anything back
+	keeps    map[[2]string]bool // whose policy may keep back what of whom: by, from
+	gone     map[string]bool    // who was put out, or may have been
 	shown    int
 	marked   int
 	broken   []string
@@ -121,6 +130,63 @@ func (l *Log) Fault(format string, args ...any) {
 	l.tell(format, args...)
 }
 
+// Clocks says by how much two clocks differ, ms: what somebody's clock says is over may
+// not be over by another's.
+func (l *Log) Clocks(differ int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.spread = max(l.spread, differ)
+}
+
+// Dated says that a message may be dated as late as this by its sender's clock, which
+// was set while it was sent, Unix ms.
+func (l *Log) Dated(id string, latest int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if m := l.messages[id]; m != nil {
+		m.Sent = max(m.Sent, latest)
+	}
+}
+
+// MayKeep says that a policy of a recipient may keep back what somebody has sent and will
+// send. Those behind it need not wait.
+func (l *Log) MayKeep(by, from string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.keeps == nil {
+		l.keeps = map[[2]string]bool{}
+	}
+	l.keeps[[2]string{by, from}] = true
+	for _, m := range l.order {
+		if r := m.to[by]; r != nil && m.From == from {
+			r.kept = true
+		}
+	}
+}
+
+// Gone says that somebody is put out, or may be: what it sent or is sent need not be shown
+// any more, and nobody hears of it.
+func (l *Log) Gone(who string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.gone == nil {
+		l.gone = map[string]bool{}
+	}
+	l.gone[who] = true
+}
+
+// Released says that no policy keeps anything back any more: what was held must be
+// shown too.
+func (l *Log) Released() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.released = true
+}
+
+// past tells whether the time of a message may be over for somebody, at a time by
+// anybody's clock.
+func (m *message) past(now, spread int64) bool { return m.Expires > 0 && now+spread >= m.Expires }
+
 // Send says that somebody sets out to send a message. From here it may be shown; it
 // must be once its sender was told so ([Log.Told]). Messages of a stream come in
 // their order.
@@ -136,7 +202,7 @@ func (l *Log) Send(m Message) {
 	}
 	made := &message{Message: m, to: map[string]*recipient{}}
 	for _, to := range m.To {
-		made.to[to] = &recipient{}
+		made.to[to] = &recipient{kept: l.keeps[[2]string{to, m.From}]}
 	}
 	if m.Stream != "" {
 		l.streams[m.Stream] = append(l.streams[m.Stream], made)
@@ -196,7 +262,7 @@ func (l *Log) Told(now int64, id, to string, state State, why string) {
 		l.contradict("%s at %s is said to be %s after %s", id, to, state, r.state)
 	case state == Seen && r.shown == 0:
 		l.contradict("%s is said to be seen by %s, and was not shown", id, to)
-	case state == Expired && m.Expires > 0 && now < m.Expires:
+	case state == Expired && m.Expires > 0 && !m.past(now, l.spread):
 		l.contradict("%s at %s is said to be expired before its time", id, to)
 	case state == Refused && why == "":
 		l.contradict("%s at %s is refused, and nobody says why", id, to)
@@ -240,9 +306,9 @@ func (l *Log) Shown(s Showing) {
 		}
 	}
 	switch {
-	case m.Expires > 0 && s.Time >= m.Expires:
+	case s.expired(m):
 		l.contradict("%s is shown to %s after its time", s.ID, s.By)
-	case r.over == Refused:
+	case r.over == Refused && !l.gone[s.By]:
 		l.contradict("%s is shown to %s after it was refused", s.ID, s.By)
 	}
 	if !s.Again {
@@ -265,7 +331,7 @@ func (l *Log) explained(m *message, r *recipient, s Showing) bool {
 	}
 	return slices.ContainsFunc(l.streams[m.Stream], func(o *message) bool {
 		before := o.to[s.By]
-		return before != nil && o.n < m.n && (before.over != "" || before.state == Held || o.Expires > 0 && s.Time >= o.Expires)
+		return before != nil && o.n < m.n && (before.over != "" || before.state == Held || o.past(s.Time, l.spread))
 	})
 }
 
@@ -277,7 +343,7 @@ func (l *Log) inOrder(m *message, s Showing) {
 	}
 	stream := l.streams[m.Stream]
 	for _, o := range stream[m.n:] {
-		if o.counts(s) && !s.Late && !s.Again {
+		if o.counts(s, l.spread) && !s.Late && !s.Again {
 			l.contradict("%s (%d) is shown to %s after %s (%d) without a mark", s.ID, m.n, s.By, o.ID, o.n)
 			return
 		}
@@ -285,8 +351,8 @@ func (l *Log) inOrder(m *message, s Showing) {
 	if m.One || s.Gap {
 		return
 	}
-	for i := m.n - 2; i >= 0 && !stream[i].counts(s); i-- {
-		if o := stream[i]; o.missing(s) && slices.ContainsFunc(stream[:i], func(o *message) bool { return o.counts(s) }) {
+	for i := m.n - 2; i >= 0 && !stream[i].counts(s, l.spread); i-- {
+		if o := stream[i]; o.missing(s, l.spread) && slices.ContainsFunc(stream[:i], func(o *message) bool { return o.counts(s, l.spread) }) {
 			l.contradict("%s (%d) is shown to %s without %s (%d), without a mark", s.ID, m.n, s.By, o.ID, o.n)
 			return
 		}
@@ -295,15 +361,23 @@ func (l *Log) inOrder(m *message, s Showing) {
 
 // counts tells whether a message was shown where another is now. Of what expired while
 // nobody knew whether it was shown no count is kept.
-func (m *message) counts(s Showing) bool {
+func (m *message) counts(s Showing, spread int64) bool {
 	r := m.to[s.By]
-	return r != nil && r.shown > 0 && (r.seen || r.over != Expired && (m.Expires == 0 || s.Time < m.Expires))
+	return r != nil && r.shown > 0 && (r.seen || r.over != Expired && !m.past(s.Time, spread))
 }
 
-// missing tells whether a message that was not shown would have to be.
-func (m *message) missing(s Showing) bool {
+// missing tells whether a message that was not shown would have to be. One that is
+// dated ahead of its recipient's clock waits for its time.
+func (m *message) missing(s Showing, spread int64) bool {
 	r := m.to[s.By]
-	return r != nil && r.shown == 0 && r.over == "" && r.state != Held && !r.kept && (m.Expires == 0 || s.Time < m.Expires)
+	return r != nil && r.shown == 0 && r.over == "" && r.state != Held && !r.kept && !m.past(s.Time, spread) &&
+		(spread == 0 || m.Sent <= s.Time)
+}
+
+// expired tells whether a message is shown after its time.
+func (s *Showing) expired(m *message) bool {
+	until := cmp.Or(s.Expires, m.Expires)
+	return until > 0 && s.Time >= until
 }
 
 // KeptBack says that a recipient has a message and rightly does not show it yet: its
@@ -336,7 +410,7 @@ func (l *Log) Waiting(now int64) (ids []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, m := range l.order {
-		if waiting := m.waiting(now); len(waiting) > 0 {
+		if waiting := m.waiting(now, l); len(waiting) > 0 {
 			ids = append(ids, fmt.Sprintf("%s at %s", m.ID, strings.Join(waiting, " ")))
 		}
 	}
@@ -344,13 +418,13 @@ func (l *Log) Waiting(now int64) (ids []string) {
 }
 
 // waiting lists the recipients that have yet to show a message.
-func (m *message) waiting(now int64) (at []string) {
-	if m.Expires > 0 && now >= m.Expires {
+func (m *message) waiting(now int64, l *Log) (at []string) {
+	if m.past(now, l.spread) || l.gone[m.From] || l.spread > 0 && m.Sent > now { // it waits for its time
 		return nil
 	}
 	for _, to := range m.To {
 		r := m.to[to]
-		done := r.shown > 0 || r.over != "" || r.state == Held || r.state == ""
+		done := r.shown > 0 || l.gone[to] || r.over != "" || r.state == Held && !l.released || r.state == ""
 		if done && r.state != "" && m.One {
 			return nil
 		}
@@ -367,11 +441,11 @@ func (l *Log) Untold(now int64) (ids []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, m := range l.order {
-		if m.Expires > 0 && now >= m.Expires {
+		if m.past(now, l.spread) || l.gone[m.From] {
 			continue
 		}
 		for _, to := range m.To {
-			if r := m.to[to]; r.seen && r.state != Seen {
+			if r := m.to[to]; !l.gone[to] && r.seen && r.state != Seen {
 				ids = append(ids, fmt.Sprintf("%s at %s is %q", m.ID, to, r.state))
 			}
 		}
