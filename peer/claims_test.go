@@ -21,6 +21,7 @@ func TestDevicesClaim(t *testing.T) {
 		defer m.Close(alice)
 		desk := m.Join("bob", "desk").Live("b")
 		phoneMachine := m.Join("bob", "phone")
+		synctest.Wait() // desk is told of it
 		asked, err := desk.Requests(t.Context())
 		if err != nil {
 			t.Fatal(err)

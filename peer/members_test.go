@@ -310,6 +310,7 @@ func TestVerify(t *testing.T) {
 		if err != nil || !joined.Pending {
 			t.Fatalf("%+v: %v", joined, err)
 		}
+		synctest.Wait() // bob is told of it
 		waiting, err := bob.Requests(t.Context())
 		if err != nil {
 			t.Fatal(err)

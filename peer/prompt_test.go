@@ -3,6 +3,7 @@ package peer_test
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/claudemesh/claudemesh-go/internal/meshtest"
@@ -53,6 +54,7 @@ func TestAdmittedActsAtOnce(t *testing.T) {
 		}
 		phone := machine.Open(peer.Options{})
 		defer m.Close(phone)
+		synctest.Wait() // desk is told of it
 		requests, err := desk.Requests(t.Context())
 		if err != nil || len(requests) != 1 {
 			t.Fatalf("%v: %v", requests, err)
