@@ -235,6 +235,27 @@ func TestExpiry(t *testing.T) {
 	r.want("and told", "ack c1 m1 at p2 expired")
 }
 
+// What is out when its time passes is its recipient's to refuse: that may have it, and its
+// word be on its way. After ten minutes it will not come any more.
+func TestExpiryOfWhatIsOut(t *testing.T) {
+	r := newRig(t, BrokerOptions{})
+	r.connect(1, 1, wire.ReceivesLive)
+	r.connect(2, 2, wire.ReceivesLive)
+	expires := r.now + 1000
+	r.sendAs(Send{Conn: 1, ID: messageID(1), Expires: expires}, 2)
+	r.now += wire.CommitWait
+	r.b.Tick(r.now)
+	r.committed()
+	r.want("out, and stored", "deliver m1 to c2; save m1 for p2; ack c1 m1 at p2 queued")
+	row := &Row{Message: &Message{From: peerKey(1), ID: messageID(1), Expires: expires}, To: peerKey(2), N: 1, Lane: LaneNext}
+	r.now = expires + wire.ClockAhead - 1
+	r.b.Fetched(r.now, &Fetch{Kind: FetchExpired}, []*Row{row}, false)
+	r.want("for ten minutes nothing is said of it", "")
+	r.now++
+	r.b.Fetched(r.now, &Fetch{Kind: FetchExpired}, []*Row{row}, false)
+	r.want("then it is over", "drop p2/1; outcome m1 at p2 expired; drop p2/1")
+}
+
 func TestDrain(t *testing.T) {
 	r := newRig(t, BrokerOptions{})
 	r.connect(1, 1, wire.ReceivesLive)
