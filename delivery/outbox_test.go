@@ -180,6 +180,16 @@ func TestOutboxTakesOver(t *testing.T) {
 	b.want("it goes before what is new", "send m6")
 }
 
+// What was taken over is older than what is here, and is read first.
+func TestOutboxSendsWhatItTookOverFirst(t *testing.T) {
+	b := newBox(t, outRow(5, 2))
+	b.o.Taken(b.now)
+	b.o.Connected(b.now, 0)
+	b.want("what is here waits for what is read", "load behind 0")
+	b.o.Loaded(b.now, []*OutboxRow{outRow(3, 2), outRow(4, 2), outRow(5, 2)}, false)
+	b.want("in order", "send m3; send m4; send m5")
+}
+
 // A page that was asked for before the take-over may lack what was taken over, and that
 // goes first.
 func TestOutboxReadsAgainWhatItTookOverMeanwhile(t *testing.T) {
