@@ -51,6 +51,7 @@ type Broker struct {
 
 	mu     sync.Mutex // guards the following
 	phase  phase
+	ran    bool          // Run was called
 	ended  chan struct{} // closed when Run or Close has let go of everything
 	end    error         // what closing came to; read after ended
 	meshes map[keys.MeshID]*loading
@@ -164,13 +165,19 @@ func (b *Broker) closeStore() error {
 
 // Run serves until ctx ends or [Broker.Close] is called, then drains: reads no
 // more, commits, acknowledges, tells the peers, closes. It returns nil after
-// such an end, else what failed, and waits for everything it started.
+// such an end, also where that came before it, else what failed, and waits for
+// everything it started.
 func (b *Broker) Run(ctx context.Context) error {
 	b.mu.Lock()
 	if b.phase != phaseNew {
+		ran := b.ran
 		b.mu.Unlock()
-		return errors.New("broker: Run was called before, or Close")
+		if ran {
+			return errors.New("broker: Run was called before")
+		}
+		return nil
 	}
+	b.ran = true
 	b.phase = phaseServing
 	b.mu.Unlock()
 

@@ -55,6 +55,7 @@ type UnknownNameError struct {
 	Mesh       string   // alias of the mesh looked in
 	Candidates []string // names there, sorted
 	Suggestion string   // the nearest of them, "" if none is near
+	Tag        bool     // it is a tag, which nobody else carries
 }
 
 // AmbiguousError: an address, key prefix or message tail names several.

@@ -15,6 +15,9 @@ func (e *UsageError) Class() Class { return ClassUsage }
 // Error is the sentence with the suggestion and the candidates.
 func (e *UnknownNameError) Error() string {
 	s := fmt.Sprintf("no %q in %s.", e.Name, e.Mesh)
+	if e.Tag {
+		s = fmt.Sprintf("nobody else in %s carries the tag %s.", e.Mesh, e.Name)
+	}
 	if e.Suggestion != "" {
 		s += " Did you mean " + e.Suggestion + "?"
 	}

@@ -35,7 +35,7 @@ type home struct {
 func openHome(ctx context.Context, o Options) (*home, error) {
 	folder, err := profile.Open(o.Dir)
 	if err != nil {
-		return nil, fmt.Errorf("profile: %w", err)
+		return nil, err
 	}
 	// A config of a newer version is refused before anything is touched.
 	if _, err := folder.Config(); err != nil {
@@ -43,7 +43,7 @@ func openHome(ctx context.Context, o Options) (*home, error) {
 	}
 	state, err := folder.OpenState(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("profile: %w", err)
+		return nil, err
 	}
 	h := &home{Profile: folder, state: state, log: o.Logger, clock: newClocks(o.clock), dial: o.Dial, start: o.StartBroker, users: 1}
 	if h.log == nil {

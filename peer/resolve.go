@@ -315,12 +315,12 @@ func (p *Peer) resolveTag(ctx context.Context, t *target, tag string) error {
 	if err := p.subscribe(ctx); err != nil {
 		return err
 	}
-	var tags []string
+	var tags []string // of the others
 	view := p.members()
 	p.mu.Lock()
 	for key, who := range p.people.peers {
 		for _, carried := range who.card.Tags {
-			if !slices.Contains(tags, carried) {
+			if key != p.self && !slices.Contains(tags, carried) {
 				tags = append(tags, carried)
 			}
 		}
@@ -331,7 +331,7 @@ func (p *Peer) resolveTag(ctx context.Context, t *target, tag string) error {
 	p.mu.Unlock()
 	if len(t.to) == 0 {
 		slices.Sort(tags)
-		e := &UnknownNameError{Name: "@" + tag, Mesh: p.alias, Suggestion: suggest(tag, tags)}
+		e := &UnknownNameError{Name: "@" + tag, Mesh: p.alias, Suggestion: suggest(tag, tags), Tag: true}
 		for _, c := range tags {
 			e.Candidates = append(e.Candidates, "@"+c)
 		}

@@ -24,7 +24,8 @@ type Revoked struct {
 	CameBy []string
 	// Open are the invites still open.
 	Open []Invite
-	// Dropped is how many own messages to the revoked were not sent any more.
+	// Dropped is how many own messages to the revoked had not arrived: they never
+	// will.
 	Dropped int
 }
 

@@ -190,6 +190,7 @@ func (s *Set) findAmong(ctx context.Context, all []*Peer, address string) (*Peer
 			for _, c := range nobody.Candidates {
 				unknown.Candidates = append(unknown.Candidates, p.alias+":"+c)
 			}
+			unknown.Tag = unknown.Tag || nobody.Tag
 			if unknown.Suggestion == "" && nobody.Suggestion != "" {
 				unknown.Suggestion = p.alias + ":" + nobody.Suggestion
 			}

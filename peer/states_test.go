@@ -239,5 +239,14 @@ func TestMessageAfterAway(t *testing.T) {
 		defer m.Close(alice)
 		meshtest.Online(t, alice)
 		wantLast(t, alice, sent.Short, step{peer.Seen, peer.Receipt, ""})
+		// What the broker told late was so before it was seen.
+		trace, err := alice.Message(t.Context(), sent.Short)
+		if err != nil {
+			t.Fatal(err)
+		}
+		steps := trace.To[0].Steps
+		if !slices.IsSortedFunc(steps, func(a, b peer.Step) int { return a.Time.Compare(b.Time) }) {
+			t.Errorf("the steps are in no order: %v", steps)
+		}
 	})
 }

@@ -119,6 +119,13 @@ func (p *Peer) recipientOf(s *profile.SentTo) Recipient {
 	for _, step := range s.Steps {
 		r.Steps = append(r.Steps, Step{State: State(step.State.String()), Time: timeOf(step.Time), Word: Word(step.Word), Why: string(step.Why)})
 	}
+	// Of what was told late only the time of the word is known; but it was so before
+	// whatever followed it.
+	for i := len(r.Steps) - 2; i >= 0; i-- {
+		if next := r.Steps[i+1].Time; next.Before(r.Steps[i].Time) {
+			r.Steps[i].Time = next
+		}
+	}
 	return r
 }
 

@@ -121,7 +121,7 @@ func (a *app) admit(ctx context.Context, p *peer.Peer, r peer.Request, yes bool)
 	if yes {
 		a.ui.hint("%s wants in %s. Its number: %s.", r.Address, as, r.Number)
 	} else {
-		ok, err := a.ui.confirm(fmt.Sprintf("%s wants in %s. Its number: %s. Same on its screen?", r.Address, as, r.Number))
+		ok, err := a.ui.confirm(fmt.Sprintf("%s wants in %s. Its number: %s. Same on its screen?", r.Address, as, r.Number), false)
 		if err != nil {
 			return err
 		}

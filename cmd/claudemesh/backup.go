@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -26,6 +27,9 @@ for the broker. It holds no readable message, since the broker has none.`,
 			dir, err := a.brokerData(data)
 			if err != nil {
 				return err
+			}
+			if _, err := broker.KeyIn(dir); errors.Is(err, fs.ErrNotExist) {
+				return &failure{class: peer.ClassFailed, err: err, sentence: "no broker has its data in " + home(dir), hint: "Name its folder: --data"}
 			}
 			if err := broker.Backup(cmd.Context(), dir, args[0]); err != nil {
 				return err
@@ -57,6 +61,9 @@ members know them by their ids, and show none twice.`,
 			dir, err := a.brokerData(data)
 			if err != nil {
 				return err
+			}
+			if _, err := broker.KeyIn(args[0]); errors.Is(err, fs.ErrNotExist) {
+				return &failure{class: peer.ClassFailed, err: err, sentence: home(args[0]) + " holds no backup of a broker"}
 			}
 			lock, err := profile.LockFolder(dir)
 			if errors.Is(err, profile.ErrHeld) {

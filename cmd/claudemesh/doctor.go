@@ -64,7 +64,7 @@ type finding struct {
 }
 
 func (d *diagnosis) add(result, mesh, check, format string, args ...any) {
-	f := finding{result, mesh, check, plainLine(fmt.Sprintf(format, args...))}
+	f := finding{result, mesh, check, plainLine(underHome(fmt.Sprintf(format, args...)))}
 	d.found = append(d.found, f)
 	if result == "FAIL" {
 		d.problems++

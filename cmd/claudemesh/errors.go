@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"syscall"
 
 	"github.com/claudemesh/claudemesh-go/peer"
@@ -25,20 +26,6 @@ func (f *failure) Error() string     { return f.sentence }
 func (f *failure) Unwrap() error     { return f.err }
 func (f *failure) Class() peer.Class { return f.class }
 
-// usagef says that the command was called wrongly.
-func usagef(format string, args ...any) error {
-	return &failure{class: peer.ClassUsage, sentence: fmt.Sprintf(format, args...)}
-}
-
-// asUsage makes wrong usage of whatever the flag parser said.
-func asUsage(err error) error {
-	var f *failure
-	if errors.As(err, &f) {
-		return err
-	}
-	return &failure{class: peer.ClassUsage, sentence: err.Error(), hint: "Try: claudemesh help", err: err}
-}
-
 // errSilent ends a command with an exit code when all was said already.
 type errSilent struct{ class peer.Class }
 
@@ -53,7 +40,7 @@ func (a *app) report(err error) int {
 	}
 	err = explain(err)
 	if text := err.Error(); text != "" {
-		a.ui.hint("%s", plain(text))
+		a.ui.hint("%s", plain(underHome(text)))
 	}
 	if hint := hintFor(err); hint != "" {
 		a.ui.hint("%s", hint)
@@ -83,6 +70,12 @@ func explain(err error) error {
 	case errors.Is(err, syscall.EPIPE):
 		// Whoever reads standard output has gone (head, a pager): no news for him.
 		return errSilent{peer.ClassFailed}
+	case errors.Is(err, fs.ErrNotExist) && errors.As(err, &path):
+		return &failure{class: peer.ClassFailed, err: err,
+			sentence: strings.Replace(err.Error(), path.Error(), home(path.Path)+" is not there", 1)}
+	case errors.Is(err, fs.ErrExist) && errors.As(err, &path):
+		return &failure{class: peer.ClassFailed, err: err,
+			sentence: strings.Replace(err.Error(), path.Error(), home(path.Path)+" is there already", 1)}
 	case errors.Is(err, os.ErrPermission) && errors.As(err, &path):
 		return &failure{class: peer.ClassFailed, err: err,
 			sentence: fmt.Sprintf("may not %s %s: it belongs to somebody else, or its mode forbids it", path.Op, home(path.Path))}
@@ -97,8 +90,13 @@ func hintFor(err error) string {
 		return own.hint
 	}
 	var unreachable *peer.NotReachableError
-	if errors.As(err, &unreachable) {
+	switch {
+	case errors.As(err, &unreachable):
 		return "Try: claudemesh doctor"
+	case errors.Is(err, profile.ErrBroken):
+		return "Mend it, or put a copy in its place: it holds the keys of your meshes. Nothing was changed."
+	case errors.Is(err, profile.ErrCorrupt):
+		return "Put a backup in its place, or move it away: what it held is lost then."
 	}
 	return ""
 }

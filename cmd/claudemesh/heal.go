@@ -51,7 +51,7 @@ func (a *app) askToHeal(h peer.Healing, yes bool) error {
 	if yes {
 		return nil
 	}
-	ok, err := a.ui.confirm(fmt.Sprintf("Let the list at %s count?", h.Host))
+	ok, err := a.ui.confirm(fmt.Sprintf("Let the list at %s count?", h.Host), false)
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -154,13 +153,13 @@ func (a *app) install(ctx context.Context, o setup.Options, yes, ask bool) error
 // time.
 func (a *app) askInstall(plan *setup.Plan, o *setup.Options, ask bool) error {
 	a.showPlan("Will change", plan)
-	if ok, err := a.ui.agree("Go ahead?"); err != nil || !ok {
+	if ok, err := a.ui.confirm("Go ahead?", true); err != nil || !ok {
 		return declined(err)
 	}
 	if !plan.First || ask {
 		return nil
 	}
-	ok, err := a.ui.agree("May it answer peers' questions without asking you each time (reply, decline)?")
+	ok, err := a.ui.confirm("May it answer peers' questions without asking you each time (reply, decline)?", true)
 	if err != nil {
 		return err
 	}
@@ -278,27 +277,4 @@ func fileError(err error) error {
 	}
 	return &failure{class: peer.ClassFailed, err: err,
 		sentence: strings.ReplaceAll(home(wrong.Path)+" "+wrong.Problem, wrong.Path, home(wrong.Path)), hint: "Nothing was changed."}
-}
-
-// agree asks a question that is answered by yes or no; yes is the default, but
-// only for somebody who is there.
-func (u *ui) agree(question string) (bool, error) {
-	u.mu.Lock()
-	fmt.Fprintf(u.err, "%s [Y/n] ", question)
-	u.mu.Unlock()
-	answer, err := u.input.ReadString('\n')
-	if !u.interactive() {
-		u.hint("") // the answer was not echoed, so its line end is missing
-	}
-	switch {
-	case errors.Is(err, io.EOF) && answer == "":
-		return false, &failure{class: peer.ClassUsage, err: err, sentence: "nobody answers here, so nothing was changed", hint: "To go ahead without asking: --yes"}
-	case err != nil && !errors.Is(err, io.EOF):
-		return false, fmt.Errorf("read standard input: %w", err)
-	}
-	switch strings.ToLower(strings.TrimSpace(answer)) {
-	case "", "y", "yes":
-		return true, nil
-	}
-	return false, nil
 }

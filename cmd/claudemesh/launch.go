@@ -24,7 +24,8 @@ of it. No flag that skips a permission is ever added.`,
 		Example: `  claudemesh launch
   claudemesh launch --continue
   claudemesh launch -p "who is in the mesh?"`,
-		DisableFlagParsing: true,
+		DisableFlagParsing:    true,
+		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 && (args[0] == "--help" || args[0] == "-h") {
 				return cmd.Help()

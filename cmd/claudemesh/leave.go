@@ -33,7 +33,7 @@ func (a *app) leave(ctx context.Context, yes, force bool) error {
 	return a.with(ctx, peer.Nothing, func(p *peer.Peer) error {
 		self := p.Self()
 		if self.Owner && !yes {
-			ok, err := a.ui.confirm(fmt.Sprintf("You own %s, and the owner's key goes with it (a copy: claudemesh mesh owner-key export). Leave?", self.MeshName))
+			ok, err := a.ui.confirm(fmt.Sprintf("You own %s, and the owner's key goes with it (a copy: claudemesh mesh owner-key export). Leave?", self.MeshName), false)
 			if err != nil {
 				return err
 			}

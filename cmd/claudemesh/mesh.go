@@ -20,7 +20,7 @@ func (a *app) meshCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "mesh",
 		Short: "Create, list, choose and heal meshes; keep the owner's key",
-		Args:  upTo(0),
+		Args:  onlyCommands,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	c.AddCommand(a.meshCreateCommand(), a.meshListCommand(), a.meshUseCommand(), a.meshHealCommand(), a.ownerKeyCommand())

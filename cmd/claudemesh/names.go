@@ -4,7 +4,20 @@ import (
 	"os"
 	"os/user"
 	"strings"
+
+	"github.com/claudemesh/claudemesh-go/keys"
 )
+
+// checkName refuses what can be no name of a user or device; empty is the default one.
+func checkName(flag, name string) error {
+	if name == "" {
+		return nil
+	}
+	if _, err := keys.Slug(name); err != nil {
+		return usagef("%s: %q cannot be a name: 1 to 32 of a-z, 0-9, '.', '_' and '-'", flag, name)
+	}
+	return nil
+}
 
 // loginName is the login name as a slug, "me" where there is none.
 func loginName() string {

@@ -16,7 +16,7 @@ func (a *app) ownerKeyCommand() *cobra.Command {
 		Long: `The owner's key is no peer's: everyday commands work without it. It names admins
 and further owners, and heals a mesh. Keep it off this machine if you can: export
 it, keep it safe, forget it here.`,
-		Args: upTo(0),
+		Args: onlyCommands,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	export := &cobra.Command{
@@ -97,7 +97,7 @@ func (a *app) ownerKeyForgetCommand() *cobra.Command {
 				return err
 			}
 			if !yes {
-				ok, err := a.ui.confirm("Without a copy elsewhere this mesh has no owner any more. Forget the key?")
+				ok, err := a.ui.confirm("Without a copy elsewhere this mesh has no owner any more. Forget the key?", false)
 				if err != nil {
 					return err
 				}

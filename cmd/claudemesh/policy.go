@@ -37,7 +37,7 @@ shown from then on. No agent has a tool for this.`,
 					return err
 				}
 				if len(args) == 1 {
-					return a.showPolicyOf(all, args[0], p.Self().MeshName)
+					return a.showPolicyOf(ctx, p, all, args[0])
 				}
 				if err := a.showPolicies(all); err != nil {
 					return err
@@ -128,18 +128,19 @@ func (a *app) showPolicies(all []peer.SenderPolicy) error {
 
 // showPolicyOf shows what counts for one sender: decided for a device, else for its
 // user.
-func (a *app) showPolicyOf(all []peer.SenderPolicy, who, mesh string) error {
-	var names []string
+func (a *app) showPolicyOf(ctx context.Context, p *peer.Peer, all []peer.SenderPolicy, who string) error {
 	user, _, _ := strings.Cut(who, "@")
 	found := -1
 	for i, one := range all {
-		names = append(names, one.Who)
 		if one.Who == who || found < 0 && one.Who == user {
 			found = i
 		}
 	}
 	if found < 0 {
-		return &peer.UnknownNameError{Name: who, Mesh: mesh, Candidates: names}
+		if _, err := p.Resolve(ctx, who); err != nil {
+			return err
+		}
+		return usagef("a policy is for what another user sends; %q is none", who)
 	}
 	return a.showPolicies(all[found : found+1])
 }

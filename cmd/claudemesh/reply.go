@@ -57,7 +57,7 @@ func (a *app) declineCommand() *cobra.Command {
 func idAndText(cmd *cobra.Command, args []string) error {
 	switch {
 	case len(args) == 0:
-		return usagef("the message's id is missing: %s", cmd.UseLine())
+		return usagef("the message's id is missing: %s", usageOf(cmd))
 	case len(args) > 2:
 		return usagef("%q is one word too many: put the text in quotes", args[2])
 	}

@@ -17,12 +17,7 @@ func (a *app) revokeCommand() *cobra.Command {
 		Long: `Puts out what the names say, at once and for good: a device (bob@desk), all of a
 user's (bob), a key (key-…), or an invite (i-…). Its key never comes back; what
 waits for it is dropped, and the link it came by is closed.`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return usagef("who or what is missing: %s", cmd.UseLine())
-			}
-			return nil
-		},
+		Args: atLeastOne("who or what"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
 			return a.with(ctx, peer.Nothing, func(p *peer.Peer) error {
@@ -49,7 +44,7 @@ type revokedJSON struct {
 	Stay    []string `json:"stay"`    // the users' other devices
 	CameBy  []string `json:"came_by"` // who joined by invites that the revoked made
 	Open    []string `json:"open"`    // invites still open
-	Dropped int      `json:"dropped"` // own messages to the revoked, not sent any more
+	Dropped int      `json:"dropped"` // own messages to the revoked that had not arrived
 }
 
 func (a *app) showRevoked(r peer.Revoked) error {
@@ -59,7 +54,7 @@ func (a *app) showRevoked(r peer.Revoked) error {
 	if len(r.Peers) > 0 {
 		line := strings.Join(r.Peers, ", ") + ": disconnected"
 		if r.Dropped > 0 {
-			line += ", " + plural(r.Dropped, "unsent message") + " dropped"
+			line += ", " + plural(r.Dropped, "undelivered message") + " dropped"
 		}
 		line += "."
 		if len(r.Stay) > 0 {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -59,9 +58,10 @@ Start:  claudemesh demo     see it in ten seconds, nothing is kept
 		PersistentPreRun: func(*cobra.Command, []string) {
 			a.started = true
 		},
-		Args: cobra.NoArgs,
+		Args: onlyCommands,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.SetFlagErrorFunc(wrongFlag)
 	root.SetIn(a.ui.in)
 	root.SetOut(a.ui.out)
 	root.SetErr(a.ui.err)
@@ -99,29 +99,6 @@ const (
 	groupMembers = "members"
 	groupLook    = "look"
 )
-
-// exactly wants one argument for each name, and says which are missing.
-func exactly(names ...string) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		switch {
-		case len(args) < len(names):
-			return usagef("%s is missing: %s", strings.Join(names[len(args):], " and "), cmd.UseLine())
-		case len(args) > len(names):
-			return usagef("%q is one word too many: %s", args[len(names)], cmd.UseLine())
-		}
-		return nil
-	}
-}
-
-// upTo wants n arguments at most.
-func upTo(n int) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) > n {
-			return usagef("%q is one word too many: %s", args[n], cmd.UseLine())
-		}
-		return nil
-	}
-}
 
 // jsonFlag gives a command --json.
 func (a *app) jsonFlag(c *cobra.Command) {

@@ -21,7 +21,7 @@ const idColumn = 76
 
 func (a *app) sendCommand() *cobra.Command {
 	var o peer.SendOptions
-	var priority, expires string
+	var priority, expires, wait string
 	c := &cobra.Command{
 		Use:   "send ADDRESS [TEXT]",
 		Short: "Send a message",
@@ -30,7 +30,8 @@ became of it:
 
   bob            any one of bob's devices          bob@desk           this one
   bob@desk/web   one session of it                 /web               a session of your own
-  '*'            everybody                         key-…              by key
+  @backend       who carries that tag              '*'                everybody
+  key-…          by key                            acme:bob           in another mesh
 
 In shells # starts a comment and * names files: quote them.
 
@@ -49,6 +50,9 @@ out later, with exit code 4.`,
 			if o.Expires, err = optionalSpan("--expires", expires); err != nil {
 				return err
 			}
+			if o.SeenWait, err = optionalSpan("--wait", wait); err != nil {
+				return err
+			}
 			body, err := a.bodyFrom(args)
 			if err != nil {
 				return err
@@ -63,7 +67,7 @@ out later, with exit code 4.`,
 	}
 	c.Flags().StringVarP(&priority, "priority", "p", "next", "now interrupts, next waits until the session is idle, low until it is asked for")
 	c.Flags().StringVar(&expires, "expires", "", "how long it may wait, at most 30d; default: 7d")
-	c.Flags().DurationVar(&o.SeenWait, "wait", 0, "how long to wait until it is seen, as in 30s; default: one second")
+	c.Flags().StringVar(&wait, "wait", "", "how long to wait until it is seen, as in 30s; default: one second")
 	c.Flags().BoolVar(&o.AllDevices, "all-devices", false, "to every device of a user instead of any one of them")
 	a.jsonFlag(c)
 	_ = c.RegisterFlagCompletionFunc("priority", cobra.FixedCompletions([]string{"now", "next", "low"}, cobra.ShellCompDirectiveNoFileComp))
@@ -75,7 +79,7 @@ out later, with exit code 4.`,
 func sendArgs(cmd *cobra.Command, args []string) error {
 	switch {
 	case len(args) == 0:
-		return usagef("the address is missing: claudemesh send bob \"…\"; if it begins with #, quote it: '#deploys'")
+		return usagef("the address is missing: %s bob \"…\"; if it begins with #, quote it: '#deploys'", cmd.CommandPath())
 	case len(args) > 2 && isFile(args[0]) && isFile(args[1]):
 		return usagef("these are names of files: the shell made them of *. Everybody is '*', in quotes")
 	case len(args) > 2:
@@ -172,7 +176,7 @@ func (a *app) showSent(sent peer.Sent, o peer.SendOptions) error {
 	var order []string
 	for _, r := range sent.To {
 		key := string(r.State) + " " + r.Why
-		if r.State == peer.Queued {
+		if r.State == peer.Queued && !r.Away.IsZero() {
 			key += r.Address // each has been away since another time
 		}
 		if groups[key] == nil {

@@ -29,7 +29,11 @@ func settings(cmd *cobra.Command, file string, env func(string) (string, bool)) 
 		decoder := json.NewDecoder(bytes.NewReader(data))
 		decoder.UseNumber() // a flag reads it as it stands there
 		if err := decoder.Decode(&fromFile); err != nil {
-			return usagef("--config: %s holds no JSON object: %v", home(file), err)
+			why := ": " + err.Error()
+			if wrong := new(json.UnmarshalTypeError); errors.As(err, &wrong) {
+				why = "" // it speaks of this program's types
+			}
+			return usagef("--config: %s holds no JSON object%s", home(file), why)
 		}
 	}
 	var failed []error
@@ -79,7 +83,7 @@ func listOf(value any) (all []string) {
 func setFlag(cmd *cobra.Command, flag, from string, values []string) error {
 	for _, v := range values {
 		if err := cmd.Flags().Set(flag, strings.TrimSpace(v)); err != nil {
-			return usagef("%s: %v", from, err)
+			return usagef("%s", wrongValue(from, cmd.Flags().Lookup(flag), v))
 		}
 	}
 	return nil

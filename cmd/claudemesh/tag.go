@@ -17,18 +17,13 @@ func (a *app) tagCommand() *cobra.Command {
 itself; tags stand in its signed card, readable by the broker, which routes by them.`,
 		Example: `  claudemesh tag add backend
   claudemesh send @backend "schema changed"`,
-		Args: upTo(0),
+		Args: onlyCommands,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	change := func(use, short string, split func(tags []string) (add, remove []string)) *cobra.Command {
 		s := &cobra.Command{
 			Use: use, Short: short,
-			Args: func(cmd *cobra.Command, args []string) error {
-				if len(args) == 0 {
-					return usagef("the tag is missing: %s", cmd.UseLine())
-				}
-				return nil
-			},
+			Args: atLeastOne("the tag"),
 			RunE: func(cmd *cobra.Command, args []string) error {
 				for i := range args {
 					args[i] = strings.TrimPrefix(args[i], "@")

@@ -13,6 +13,7 @@ import (
 
 	"github.com/claudemesh/claudemesh-go/keys"
 	"github.com/claudemesh/claudemesh-go/peer"
+	"github.com/claudemesh/claudemesh-go/profile"
 	"github.com/claudemesh/claudemesh-go/wire"
 )
 
@@ -27,7 +28,7 @@ func TestEachErrorIsOneSentence(t *testing.T) {
 		{nil, 0, ""},
 		{errors.New("something"), 1, "something\n"},
 		{usagef("no %q", "x"), 2, "no \"x\"\n"},
-		{asUsage(errors.New("unknown flag: --x")), 2, "unknown flag: --x\nTry: claudemesh help\n"},
+		{asUsage(errors.New("unknown flag: --x")), 2, "unknown flag: --x\nSee: claudemesh help\n"},
 		{errSilent{peer.ClassRefused}, 3, ""},
 		{&peer.UnknownNameError{Name: "bbo", Mesh: "acme", Candidates: []string{"alice", "bob"}, Suggestion: "bob"}, 3,
 			"no \"bbo\" in acme. Did you mean bob? Here: alice, bob\n"},
@@ -41,6 +42,12 @@ func TestEachErrorIsOneSentence(t *testing.T) {
 		{fmt.Errorf("print: %w", syscall.EPIPE), 1, ""},
 		{&os.PathError{Op: "open", Path: "/etc/shadow", Err: syscall.EACCES}, 1,
 			"may not open /etc/shadow: it belongs to somebody else, or its mode forbids it\n"},
+		{fmt.Errorf("--config: %w", &os.PathError{Op: "open", Path: "/etc/nothing", Err: syscall.ENOENT}), 1, "--config: /etc/nothing is not there\n"},
+		{fmt.Errorf("the backup's folder: %w", &os.PathError{Op: "mkdir", Path: "/backup", Err: syscall.EEXIST}), 1,
+			"the backup's folder: /backup is there already\n"},
+		{fmt.Errorf("state.db: %w", profile.ErrCorrupt), 1,
+			"state.db: the database is damaged, or is no database\nPut a backup in its place, or move it away: what it held is lost then.\n"},
+		{&peer.UnknownNameError{Name: "@backend", Mesh: "acme", Tag: true}, 3, "nobody else in acme carries the tag @backend.\n"},
 	} {
 		var out, hints bytes.Buffer
 		a := &app{ui: &ui{out: &out, err: &hints}}

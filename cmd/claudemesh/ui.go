@@ -14,6 +14,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/term"
+
+	"github.com/claudemesh/claudemesh-go/peer"
 )
 
 // ui is where a command reads and writes. Results go to out, what a script does
@@ -88,7 +90,11 @@ func (u *ui) interactive() bool { return term.IsTerminal(int(u.in.Fd())) }
 // user of a machine can read the arguments of every process.
 func (u *ui) secret(prompt string) (string, error) {
 	if !u.interactive() {
-		return u.line()
+		text, err := u.line()
+		if errors.Is(err, io.EOF) {
+			return "", nil // whoever asks says what is missing
+		}
+		return text, err
 	}
 	u.mu.Lock()
 	fmt.Fprintf(u.err, "%s: ", prompt)
@@ -101,29 +107,40 @@ func (u *ui) secret(prompt string) (string, error) {
 	return strings.TrimSpace(string(text)), nil
 }
 
-// confirm asks a question that is answered by yes or no; no is the default.
-func (u *ui) confirm(question string) (bool, error) {
+// confirm asks a question that is answered by yes or no; an empty answer means
+// otherwise. Where nobody answers, that is no word.
+func (u *ui) confirm(question string, otherwise bool) (bool, error) {
+	choice := "[y/N]"
+	if otherwise {
+		choice = "[Y/n]"
+	}
 	u.mu.Lock()
-	fmt.Fprintf(u.err, "%s [y/N] ", question)
+	fmt.Fprintf(u.err, "%s %s ", question, choice)
 	u.mu.Unlock()
 	answer, err := u.line()
 	if !u.interactive() {
 		u.hint("") // the answer was not echoed, so its line end is missing
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, io.EOF):
+		return false, &failure{class: peer.ClassUsage, err: err, sentence: "nobody answers here, so nothing was changed", hint: "To go ahead without asking: --yes"}
+	case err != nil:
 		return false, err
 	}
 	switch strings.ToLower(answer) {
+	case "":
+		return otherwise, nil
 	case "y", "yes":
 		return true, nil
 	}
 	return false, nil
 }
 
-// line reads one line of standard input, without blanks around it.
+// line reads one line of standard input, without blanks around it; io.EOF where there
+// is none.
 func (u *ui) line() (string, error) {
 	text, err := u.input.ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err != nil && (text == "" || !errors.Is(err, io.EOF)) {
 		return "", fmt.Errorf("read standard input: %w", err)
 	}
 	return strings.TrimSpace(text), nil
@@ -193,6 +210,15 @@ func home(path string) string {
 		return path
 	}
 	return filepath.Join("~", rest)
+}
+
+// underHome is a text in which paths below the user's home folder start with ~.
+func underHome(text string) string {
+	dir, err := os.UserHomeDir()
+	if err != nil || filepath.Dir(dir) == dir {
+		return text
+	}
+	return strings.ReplaceAll(text, dir+string(filepath.Separator), "~"+string(filepath.Separator))
 }
 
 // plural writes a number and its noun: 1 message, 2 messages.

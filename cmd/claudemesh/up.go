@@ -51,6 +51,9 @@ Ctrl-C: who, to whom, how big, never what. Started again, all is as it was.
 			if err := errors.Join(checkListen(o.listen), checkURLs(o.urls)); err != nil {
 				return err
 			}
+			if err := errors.Join(checkName("--name", o.user), checkName("--device", o.device)); err != nil {
+				return err // before a broker is started
+			}
 			if o.lan && loopback(o.listen) {
 				return usagef("--lan and --listen %s contradict each other: others cannot reach that address", o.listen)
 			}

@@ -19,12 +19,7 @@ there is nobody between you: compare them on the phone, or let USER's camera rea
 them from the QR code that --qr draws. With NUMBER it compares them for you and marks
 USER as verified. The mark stays while USER's devices are the same, or let each other
 in; any other change of them clears it, and you are told.`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return usagef("whom is missing: %s", cmd.UseLine())
-			}
-			return nil // a number may be typed in groups
-		},
+		Args: atLeastOne("whom"), // a number may be typed in groups
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
 			return a.with(ctx, peer.Nothing, func(p *peer.Peer) error {
