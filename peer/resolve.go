@@ -257,11 +257,12 @@ func (p *Peer) pickSession(t *target, label string, all []liveSession) error {
 	case 0:
 		slices.Sort(labels)
 		e := &UnknownNameError{Name: t.address, Mesh: p.alias, Suggestion: suggest(label, labels)}
+		whose := strings.TrimSuffix(t.address, label) // bob@desk/, or / for one's own
 		for _, l := range labels {
-			e.Candidates = append(e.Candidates, "/"+l)
+			e.Candidates = append(e.Candidates, whose+l)
 		}
 		if e.Suggestion != "" {
-			e.Suggestion = "/" + e.Suggestion
+			e.Suggestion = whose + e.Suggestion
 		}
 		return e
 	case 1:
