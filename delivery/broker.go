@@ -35,7 +35,10 @@ type Broker struct {
 	users       map[string]*userState
 	known       map[messageKey]*message
 	ring        ring
-	saving      []saving // asked for and not answered, from head on
+	briefs      briefs
+	numbered    []*peerState // by peerState.number
+	free        []*message   // to be used again
+	saving      []saving     // asked for and not answered, from head on
 	head        int
 	seq         uint64
 	grace       int              // items whose commit waits
@@ -57,8 +60,10 @@ type Broker struct {
 	draining    bool
 }
 
+// messageKey names a message. It holds no pointer, so that the collector need not look
+// at what is remembered.
 type messageKey struct {
-	from *peerState
+	from uint32 // the sender's number
 	id   keys.MessageID
 }
 
@@ -200,7 +205,8 @@ func (b *Broker) goBack(by int64) {
 func (b *Broker) peer(key keys.Public) *peerState {
 	p := b.peers[key]
 	if p == nil {
-		p = &peerState{key: key, took: 20}
+		p = &peerState{key: key, number: uint32(len(b.numbered)), took: 20}
+		b.numbered = append(b.numbered, p)
 		for lane := range lanes {
 			p.queues[lane] = newQueue(p, lane, nil)
 		}
@@ -305,7 +311,7 @@ func (b *Broker) Trace(from keys.Public, id keys.MessageID) []wire.TraceState {
 	if p == nil {
 		return nil
 	}
-	m := b.known[messageKey{p, id}]
+	m := b.find(messageKey{p.number, id})
 	if m == nil {
 		return nil
 	}

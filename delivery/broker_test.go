@@ -312,11 +312,58 @@ func TestRepeatedSend(t *testing.T) {
 	r.want("what is finished", "ack c1 m1 at p2 delivered")
 	r.send(1, 2, 3)
 	r.want("what waits", "ack c1 m2 at p3 queued")
+	r.send(1, 1, 2, 3)
+	r.want("to one more", "ack c1 m1 at p2 delivered; save m1 for p3")
+	r.committed()
+	r.want("one more has it", "ack c1 m1 at p3 queued")
 	r.now += wire.RememberedByBroker + sweepEvery
 	r.b.Tick(r.now)
 	r.say()
 	r.send(1, 1, 2)
 	r.want("after ten minutes it is new", "deliver m1 to c2")
+}
+
+// TestFinishedMessagesAreRememberedInLittle: of what reached its one recipient little is
+// kept, and its memory is used again; what that knows is what was known.
+func TestFinishedMessagesAreRememberedInLittle(t *testing.T) {
+	r := newRig(t, BrokerOptions{})
+	r.connect(1, 1, wire.ReceivesLive)
+	r.connect(2, 2, wire.ReceivesLive)
+	for m := range remembered + 10 {
+		r.send(1, m, 2)
+		r.receipt(2, wire.VerdictReceived, 1, m)
+		r.say()
+	}
+	if known, brief := len(r.b.known), len(r.b.briefs.at); known != 0 || brief != remembered {
+		t.Fatalf("%d messages are known, %d in brief", known, brief)
+	}
+	r.receipt(2, wire.VerdictReceived, 1, 20)
+	r.want("said again by its recipient", "")
+	since := r.now
+	r.now++
+	trace := r.b.Trace(peerKey(1), messageID(20))
+	if want := []wire.TraceState{{To: peerKey(2), State: wire.StateDelivered, Time: since}}; !slices.Equal(trace, want) {
+		t.Fatalf("trace: %+v", trace)
+	}
+	r.send(1, 20, 2)
+	r.send(1, 21, 2)
+	r.want("sent again", "ack c1 m20 at p2 delivered; ack c1 m21 at p2 delivered")
+	r.send(1, 3, 2)
+	r.want("the oldest is forgotten", "deliver m3 to c2")
+	r.receipt(2, wire.VerdictReceived, 1, 3)
+	r.want("and finished again", "ack c1 m3 at p2 delivered")
+	for m := range 100 {
+		r.send(1, remembered+100+m, 2)
+		r.receipt(2, wire.VerdictReceived, 1, remembered+100+m)
+		r.say()
+	}
+	r.send(1, 20, 2)
+	r.want("sent once more", "ack c1 m20 at p2 delivered")
+	r.now += wire.RememberedByBroker + sweepEvery
+	r.b.Tick(r.now)
+	if known, brief := len(r.b.known), len(r.b.briefs.at); known != 0 || brief != 0 {
+		t.Fatalf("after ten minutes %d messages are known, %d in brief", known, brief)
+	}
 }
 
 func TestSendOverTwoConnectionsIsAnsweredOnBoth(t *testing.T) {

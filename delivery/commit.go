@@ -39,17 +39,23 @@ func (b *Broker) tickGrace() {
 	b.ticked = max(b.ticked, b.now)
 }
 
+// takeGrace takes the first of those whose commits wait out of their list.
+func (b *Broker) takeGrace(p *peerState) *item {
+	it := p.graceFirst
+	p.graceFirst, it.graceNext, it.waits = it.graceNext, nil, false
+	if p.graceFirst == nil {
+		p.graceLast = nil
+	}
+	b.grace--
+	return it
+}
+
 // save has the waiting commits of a recipient stored, up to an item, in the
 // order of their numbers, so that the disk never has a later one without an
 // earlier one.
 func (b *Broker) save(p *peerState, last *item) {
 	for last != nil && p.graceFirst != nil {
-		it := p.graceFirst
-		p.graceFirst, it.graceNext = it.graceNext, nil
-		if p.graceFirst == nil {
-			p.graceLast = nil
-		}
-		b.grace--
+		it := b.takeGrace(p)
 		if it.place != placeDone && it.disk == diskNone {
 			b.emitSave(it)
 		}
@@ -62,12 +68,7 @@ func (b *Broker) save(p *peerState, last *item) {
 // dropGrace takes finished items off the front of those whose commits wait.
 func (b *Broker) dropGrace(p *peerState) {
 	for p.graceFirst != nil && p.graceFirst.place == placeDone {
-		it := p.graceFirst
-		p.graceFirst, it.graceNext = it.graceNext, nil
-		b.grace--
-	}
-	if p.graceFirst == nil {
-		p.graceLast = nil
+		b.takeGrace(p)
 	}
 }
 
@@ -294,6 +295,6 @@ func (b *Broker) vanish(it *item) {
 		if m.one && !m.acked {
 			m.answered()
 		}
-		delete(b.known, messageKey{m.from, m.id})
+		delete(b.known, m.key())
 	}
 }

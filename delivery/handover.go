@@ -221,8 +221,8 @@ func (b *Broker) fetchedLane(q *queue, rows []*Row, more bool) {
 // in memory or finished.
 func (b *Broker) revive(row *Row) *item {
 	from, to := b.peer(row.From), b.peer(row.To)
-	key := messageKey{from, row.ID}
-	m := b.known[key]
+	key := messageKey{from.number, row.ID}
+	m := b.find(key)
 	if m == nil {
 		m = &message{from: from, id: row.ID, expires: row.Expires, one: row.One, acked: true, left: row.Left}
 	}

@@ -55,6 +55,8 @@ type message struct {
 	first   item
 }
 
+func (m *message) key() messageKey { return messageKey{m.from.number, m.id} }
+
 // busy tells whether the machine still works on the message.
 func (m *message) busy() bool {
 	for it := m.items; it != nil; it = it.sibling {
@@ -132,6 +134,7 @@ type item struct {
 	spill      bool   // memory was full when it came: only the store keeps it
 	asking     bool   // the store is asked whether it has it
 	counted    bool   // it counts in its recipient's numbers
+	waits      bool   // its commit waits: it is in its recipient's list of those
 	q          *queue // placeWaiting: the queue it is in
 	in         *list  // the list it is in
 	prev, next *item
@@ -268,6 +271,7 @@ func (c *connState) takes() bool {
 // peerState is a peer: as a sender, and as a recipient.
 type peerState struct {
 	key      keys.Public
+	number   uint32     // where it stands in Broker.numbered
 	user     *userState // nil: not known yet
 	conns    []*connState
 	main     *connState // who gets what has no hint

@@ -13,8 +13,8 @@ import (
 // out.
 const remembered = 32_768
 
-// ring is the finished messages in the order in which they finished, from head
-// on.
+// ring is the finished messages that are not among the briefs, in the order in which
+// they finished, from head on.
 type ring struct {
 	entries []remember
 	head    int
@@ -27,6 +27,15 @@ type remember struct {
 
 // remember notes that a message is finished, or in the store only.
 func (b *Broker) remember(m *message) {
+	if m.plain() && m.rings == 0 && b.known[m.key()] == m {
+		b.shorten(m)
+		return
+	}
+	b.keep(m)
+}
+
+// keep puts a message into the ring.
+func (b *Broker) keep(m *message) {
 	m.rings++
 	b.ring.entries = append(b.ring.entries, remember{m, b.now})
 	for b.ring.len() > remembered || b.ring.len() > 0 && b.ring.entries[b.ring.head].at+wire.RememberedByBroker <= b.now {
@@ -38,6 +47,7 @@ func (r *ring) len() int { return len(r.entries) - r.head }
 
 // forget forgets what finished ten minutes ago.
 func (b *Broker) forget() {
+	b.briefs.forget(b.now)
 	for b.ring.len() > 0 && b.ring.entries[b.ring.head].at+wire.RememberedByBroker <= b.now {
 		b.forgetOne()
 	}
@@ -56,7 +66,7 @@ func (b *Broker) forgetOne() {
 		r.entries, r.head = r.entries[:n], 0
 	}
 	m.rings--
-	key := messageKey{m.from, m.id}
+	key := m.key()
 	if m.rings > 0 || m.busy() || b.known[key] != m {
 		return
 	}
@@ -66,6 +76,119 @@ func (b *Broker) forgetOne() {
 			it.to.unsure = true
 		}
 	}
+}
+
+// briefs are the messages to one recipient that reached it, as most do: what a
+// repetition is answered with, and no pointer, so that the collector need not look at
+// them. They stand in a ring, in the order in which they finished: number n at n modulo
+// remembered.
+type briefs struct {
+	list        []brief
+	first, next uint64                // numbers: those below first are forgotten
+	at          map[messageKey]uint32 // where in list
+}
+
+type brief struct {
+	messageKey
+	to      uint32 // the recipient's number
+	expires int64
+	since   int64
+}
+
+// add adds one, in the place of the oldest where there are many.
+func (l *briefs) add(e brief) {
+	if l.next-l.first == remembered {
+		l.forgetOne()
+	}
+	at := uint32(l.next % remembered)
+	if int(at) == len(l.list) {
+		l.list = append(l.list, e)
+	} else {
+		l.list[at] = e
+	}
+	if l.at == nil {
+		l.at = map[messageKey]uint32{}
+	}
+	l.at[e.messageKey] = at
+	l.next++
+}
+
+// forget forgets those that finished ten minutes ago.
+func (l *briefs) forget(now int64) {
+	for l.first < l.next && l.list[l.first%remembered].since+wire.RememberedByBroker <= now {
+		l.forgetOne()
+	}
+	if l.first == l.next {
+		*l = briefs{}
+	}
+}
+
+func (l *briefs) forgetOne() {
+	at := uint32(l.first % remembered)
+	if key := l.list[at].messageKey; l.at[key] == at { // else it was taken out
+		delete(l.at, key)
+	}
+	l.first++
+}
+
+// take takes one out.
+func (l *briefs) take(key messageKey) (brief, bool) {
+	at, ok := l.at[key]
+	if !ok {
+		return brief{}, false
+	}
+	delete(l.at, key)
+	return l.list[at], true
+}
+
+// plain tells whether a message had one recipient, who has it, and nothing is to be
+// done about it any more.
+func (m *message) plain() bool {
+	it := &m.first
+	return !m.one && m.items == it && it.sibling == nil && it.place == placeDone && it.state == wire.StateDelivered &&
+		it.acked && !it.asking
+}
+
+// shorten remembers a message by what a repetition needs.
+func (b *Broker) shorten(m *message) {
+	it := &m.first
+	b.briefs.add(brief{m.key(), it.to.number, m.expires, it.since})
+	delete(b.known, m.key())
+	if !it.waits && len(b.free) < maxFree {
+		b.free = append(b.free, m)
+	}
+}
+
+// maxFree is how many messages are kept to be used again.
+const maxFree = 1024
+
+// newMessage gives the memory of a message.
+func (b *Broker) newMessage() *message {
+	if n := len(b.free); n > 0 {
+		m := b.free[n-1]
+		b.free = b.free[:n-1]
+		return m
+	}
+	return &message{}
+}
+
+// find gives what is known of a message, or nil. One of which little was kept is made
+// whole.
+func (b *Broker) find(key messageKey) *message {
+	if m := b.known[key]; m != nil {
+		return m
+	}
+	e, ok := b.briefs.take(key)
+	if !ok {
+		return nil
+	}
+	m := b.newMessage()
+	*m = message{from: b.numbered[key.from], id: key.id, expires: e.expires}
+	m.first = item{m: m, to: b.numbered[e.to], place: placeDone, acked: true, state: wire.StateDelivered, since: e.since}
+	m.items = &m.first
+	b.known[key] = m
+	b.keep(m)
+	return m
 }
 
 // fetchedExpired drops rows whose time has passed and tells their senders. What
@@ -96,7 +219,7 @@ func (b *Broker) fetchedExpired(f *Fetch, rows []*Row, more bool) {
 
 // inMemory gives the item of a row that is in memory, or nil.
 func (b *Broker) inMemory(row *Row) *item {
-	m := b.known[messageKey{b.peer(row.From), row.ID}]
+	m := b.find(messageKey{b.peer(row.From).number, row.ID})
 	if m == nil {
 		return nil
 	}

@@ -16,7 +16,7 @@ func (b *Broker) Receipt(now int64, c Conn, verdict wire.Verdict, why wire.Why, 
 	for _, id := range ids {
 		var it *item
 		if sender != nil {
-			if m := b.known[messageKey{sender, id}]; m != nil {
+			if m := b.known[messageKey{sender.number, id}]; m != nil {
 				it = m.find(s.peer)
 			}
 		}
@@ -41,6 +41,9 @@ func (b *Broker) received(it *item) {
 	}
 	if it.m.one {
 		b.settleOne(it)
+	}
+	if p.graceFirst == it {
+		b.takeGrace(p)
 	}
 	b.end(it, wire.StateDelivered, wire.WhyNone)
 	b.dropGrace(p)

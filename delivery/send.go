@@ -32,12 +32,13 @@ func (b *Broker) Send(now int64, s *Send) {
 	if s.Class == wire.ClassMessage {
 		b.active(c)
 	}
-	key := messageKey{c.peer, s.ID}
+	key := messageKey{c.peer.number, s.ID}
 	expires := min(s.Expires, b.now+wire.MaxExpiry)
-	m := b.known[key]
+	m := b.find(key)
 	fresh := m == nil
 	if fresh {
-		m = &message{from: c.peer, id: s.ID, expires: expires, conn: c, one: s.One, whole: true}
+		m = b.newMessage()
+		*m = message{from: c.peer, id: s.ID, expires: expires, conn: c, one: s.One, whole: true}
 		b.known[key] = m
 		if m.one {
 			m.left = len(s.To)
@@ -291,6 +292,7 @@ func (b *Broker) schedule(it *item) {
 		p.graceLast.graceNext = it
 	}
 	p.graceLast = it
+	it.waits = true
 	b.grace++
 	if p.dueAt <= b.ticked || p.graceFirst == it && it.due < p.dueAt {
 		b.lookAt(p)

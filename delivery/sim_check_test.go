@@ -66,7 +66,7 @@ func (w *world) delivering(e *Effect) {
 // room for.
 func (w *world) asking(m *simMsg, d *simDevice) bool {
 	b := w.broker.machine
-	k := b.known[messageKey{b.peer(m.from.key), m.id}]
+	k := b.known[messageKey{b.peer(m.from.key).number, m.id}]
 	if k == nil {
 		return false
 	}
