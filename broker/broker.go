@@ -86,6 +86,7 @@ func New(o Options) (*Broker, error) {
 		b.opts.Version = "devel"
 	}
 	b.half.all, b.half.each = b.limits.HalfOpen, b.limits.HalfOpenAddr
+	b.half.left = make(chan struct{}, 1)
 	b.recorder.b, b.fetcher.b = b, b
 	b.metrics = newMetrics(b)
 	b.appends.limit, b.appends.per = b.limits.Appends, minute

@@ -53,6 +53,7 @@ func (b *Broker) serveSocket(w http.ResponseWriter, r *http.Request, q request) 
 			return
 		}
 		b.sockets.greeted(sock)
+		b.half.accepted()
 		if q.conn != nil {
 			q.conn.greeted()
 		}

@@ -173,6 +173,34 @@ func TestHalfOpenBound(t *testing.T) {
 	}
 }
 
+// Many handshakes at a time make the next connection wait until one of them ends; who
+// means no hello makes nobody wait for long.
+func TestHandshakesAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := halfOpen{all: 2 * atATime, left: make(chan struct{}, 1)}
+		began := time.Now()
+		waited := func(what string, want time.Duration) {
+			t.Helper()
+			h.wait()
+			if d := time.Since(began); d != want {
+				t.Fatalf("%s: they waited %v in all, not %v", what, d, want)
+			}
+		}
+		var release func()
+		for range atATime {
+			waited("the first ones", 0)
+			release = h.enter(mustAddr("127.0.0.1"), true, nil)
+		}
+		go release()
+		waited("one ends", 0)
+		h.enter(mustAddr("127.0.0.1"), true, nil)
+		waited("none ends", mostPatience)
+		waited("no patience is left", mostPatience)
+		h.accepted()
+		waited("a hello was accepted", mostPatience+earned)
+	})
+}
+
 // Connections that say nothing at all are counted, and go when others come;
 // those who say hello do not count.
 func TestHalfOpenGate(t *testing.T) {

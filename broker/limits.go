@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"net/netip"
 	"sync"
+	"time"
 )
 
 // rates bounds how much each of many may do: each has a bucket of limit, which fills
@@ -71,11 +72,13 @@ func (r *rates[K]) atOnce() int { return min(max(r.limit/200, 1), 128) }
 // too many are open in all the oldest goes: an honest hello takes a moment,
 // and who means no hello is soon the oldest.
 type halfOpen struct {
-	all, each int // limits
+	all, each int           // limits
+	left      chan struct{} // capacity 1: one was taken out
 
-	mu   sync.Mutex // guards the following; a leaf
-	open list.List  // of *halfOpened, the oldest first
-	addr map[netip.Addr]int
+	mu    sync.Mutex // guards the following; a leaf
+	open  list.List  // of *halfOpened, the oldest first
+	addr  map[netip.Addr]int
+	spent time.Duration // of mostPatience
 }
 
 // halfOpened is one of them.
@@ -94,6 +97,56 @@ func customer(a netip.Addr) netip.Addr {
 		}
 	}
 	return a
+}
+
+// atATime is how many handshakes are under way before the next connection has to wait
+// until one of them ends.
+const atATime = 512
+
+// How long that may last: in all as long as mostPatience, which is spent by waiting and
+// earned again by every hello that is accepted. So who means no hello keeps nobody out.
+const (
+	mostPatience = atATime * earned
+	earned       = 5 * time.Millisecond
+)
+
+// wait waits until a connection more does no harm. When thousands come at once, as after
+// a restart, each is served a little as long as all are let in, so that all are too late
+// for their hello, and come again.
+func (h *halfOpen) wait() {
+	if !h.many() {
+		return
+	}
+	h.mu.Lock()
+	patience := mostPatience - h.spent
+	h.mu.Unlock()
+	began := time.Now()
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	for more := true; more && h.many(); {
+		select {
+		case <-h.left:
+		case <-late.C:
+			more = false
+		}
+	}
+	h.mu.Lock()
+	h.spent = min(h.spent+time.Since(began), mostPatience)
+	h.mu.Unlock()
+}
+
+// accepted notes that a hello was accepted.
+func (h *halfOpen) accepted() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.spent = max(0, h.spent-earned)
+}
+
+// many tells whether as many handshakes are under way as do well at a time.
+func (h *halfOpen) many() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.open.Len() >= atATime
 }
 
 // enter counts a connection and gives what ends its time, nil if there are too
@@ -137,6 +190,10 @@ func (h *halfOpen) evictOldest() bool {
 // remove takes one out, once. mu is held.
 func (h *halfOpen) remove(e *list.Element) {
 	o := e.Value.(*halfOpened)
+	select {
+	case h.left <- struct{}{}:
+	default:
+	}
 	if h.open.Remove(e); o.counted {
 		o.counted = false
 		if h.addr[o.addr]--; h.addr[o.addr] <= 0 {

@@ -238,6 +238,7 @@ type gate struct {
 // Accept waits for the next connection that may come in.
 func (g *gate) Accept() (net.Conn, error) {
 	for {
+		g.broker.half.wait()
 		c, err := g.Listener.Accept()
 		if err != nil {
 			return nil, err
