@@ -169,6 +169,38 @@ func TestReceiptBeforeTheCommit(t *testing.T) {
 	r.want("committed: the sender heard the first word only", "")
 }
 
+// TestCommitWaitsOnceMoreAfterAStall: where the process was held up the receipts were, too;
+// not so often that the sender hears nothing.
+func TestCommitWaitsOnceMoreAfterAStall(t *testing.T) {
+	r := newRig(t, BrokerOptions{})
+	r.connect(1, 1, wire.ReceivesLive)
+	r.connect(2, 2, wire.ReceivesLive)
+	sent := r.now
+	r.send(1, 1, 2)
+	r.send(1, 2, 2)
+	r.want("send", "deliver m1 to c2; deliver m2 to c2")
+	r.now = r.b.Next() + heldUp
+	r.b.Tick(r.now)
+	r.want("a late tick", "")
+	r.receipt(2, wire.VerdictReceived, 1, 1)
+	r.want("received", "ack c1 m1 at p2 delivered")
+	for {
+		if r.now = r.b.Next() + heldUp; r.now >= sent+wire.CommitWait {
+			break
+		}
+		r.b.Tick(r.now)
+		r.want("late again", "")
+	}
+	r.now = sent + wire.CommitWait
+	r.b.Tick(r.now)
+	r.want("at last", "save m2 for p2")
+	r.send(1, 3, 2)
+	r.want("one more", "deliver m3 to c2")
+	r.now = r.b.Next()
+	r.b.Tick(r.now)
+	r.want("a tick in time", "save m3 for p2")
+}
+
 func TestCommitDoesNotWaitWhereThatIsHopeless(t *testing.T) {
 	r := newRig(t, BrokerOptions{})
 	r.connect(1, 1, wire.ReceivesLive)

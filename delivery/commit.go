@@ -15,7 +15,12 @@ func (b *Broker) lookAt(p *peerState) {
 	b.due[i] = append(b.due[i], p)
 }
 
-// tickGrace has everything stored whose commit has waited long enough.
+// heldUp is how late, in milliseconds, the machine is called where the process was held
+// up: by other programs, the collector, a disk.
+const heldUp = 3
+
+// tickGrace has everything stored whose commit has waited long enough. Where the process
+// was held up it waits once more: the receipts that came meanwhile were not read yet.
 func (b *Broker) tickGrace() {
 	n := int64(len(b.due))
 	for t := max(b.ticked+1, b.now-n+1); t <= b.now; t++ {
@@ -23,9 +28,14 @@ func (b *Broker) tickGrace() {
 		bucket := b.due[t%n]
 		b.due[t%n] = b.emptied // somebody may be put into this very bucket, n ms on
 		for _, p := range bucket {
+			late := p.dueAt > 0 && b.now-p.dueAt >= heldUp
 			p.dueAt = 0
 			var last *item
 			for it := p.graceFirst; it != nil && it.due <= b.now; it = it.graceNext {
+				if again := min(b.now+commitWaitMin, it.outAt+wire.CommitWait); late && again > b.now {
+					it.due = again
+					break
+				}
 				last = it
 			}
 			b.save(p, last)
