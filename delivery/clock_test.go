@@ -17,8 +17,10 @@ func TestBrokersClockIsSetBack(t *testing.T) {
 	r.say()
 	r.connect(1, 1, wire.ReceivesLive)
 	r.connect(2, 2, wire.ReceivesLive)
+	r.send(1, 3, 2)
+	r.receipt(2, wire.VerdictReceived, 1, 3)
 	r.send(1, 1, 2)
-	r.want("ahead", "deliver m1 to c2")
+	r.want("ahead", "deliver m3 to c2; ack c1 m3 at p2 delivered; deliver m1 to c2")
 	r.now -= aheadFor
 	r.b.Tick(r.now)
 	r.want("set back", "save m1 for p2")
@@ -32,6 +34,12 @@ func TestBrokersClockIsSetBack(t *testing.T) {
 	r.now = r.b.Next()
 	r.b.Tick(r.now)
 	r.want("tick", "save m2 for p2")
+	r.committed()
+	r.now += wire.RememberedByBroker + sweepEvery
+	r.b.Tick(r.now)
+	r.say()
+	r.send(1, 3, 2)
+	r.want("ten minutes are over", "deliver m3 to c2")
 }
 
 // A device that does not claim is passed over after a minute, also where the clock was set
