@@ -3,4 +3,4 @@
 package peer_test
 
 // simSchedules is how many schedules TestSimulation plays where nobody says.
-const simSchedules = 20
+const simSchedules = 80

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -45,8 +46,9 @@ var failedOnce = []struct {
 // TestSimulation runs the real peers and the real broker through schedules of traffic
 // and faults, each drawn from its seed: processes that are killed at any moment or at a
 // commit of theirs, a broker that is, connections that break in the middle of a frame,
-// full disks, time that jumps ahead; several devices of a user, several processes of a
-// profile. A [history.Log] checks what happens.
+// full disks and queues, clocks that are wrong and are set meanwhile, policies, a device
+// that is put out; several devices of a user, several processes of a profile; questions
+// and answers. A [history.Log] checks what happens.
 //
 // A seed draws what is done and when. It cannot draw in which order goroutines run
 // that could run at the same time, nor the pauses between two dials, nor keys and ids:
@@ -61,6 +63,7 @@ func TestSimulation(t *testing.T) {
 		simPlay(t, from, *firstSeed, true)
 		return
 	}
+	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	var next, sent, shown, marked atomic.Int64
 	var workers sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
@@ -280,7 +283,7 @@ func (s *simulation) step() {
 		s.pass(time.Duration(30+s.rng.IntN(100)) * time.Second)
 	case roll < 79:
 		d := time.Duration(10+s.rng.IntN(60)) * time.Minute
-		if s.odd != nil && s.odd.IntN(4) > 0 {
+		if s.odd != nil && s.odd.IntN(8) > 0 {
 			d /= 20 // an hour of nothing costs more than all the rest, and finds less
 		}
 		s.pass(d)
@@ -457,7 +460,11 @@ func (s *simulation) rest() {
 		}
 	}
 	for round := range 40 {
-		meshtest.Pass(30 * time.Second)
+		pause := 5 * time.Second // most is shown at once; what waits for others waits a minute
+		if round > 2 {
+			pause = 30 * time.Second
+		}
+		meshtest.Pass(pause)
 		if round == 0 {
 			s.release()
 		}
@@ -466,7 +473,7 @@ func (s *simulation) rest() {
 				x.take(peer.TakeOptions{Asked: true, Elsewhere: round > 2}, simSee) // handlers are given nothing of low priority
 			}
 		}
-		meshtest.Pass(10 * time.Second)
+		meshtest.Pass(pause)
 		if len(s.log.Waiting(simNow())) > 0 {
 			s.know() // why some are not shown
 		}

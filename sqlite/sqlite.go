@@ -75,14 +75,15 @@ const cacheKiB = 8192
 
 // DB is an open database. Its methods may be called from many goroutines.
 type DB struct {
-	path    string
-	writer  *writer
-	read    driver.Connector
-	readers chan *reader // the idle ones; closed once Close has ended them all
+	path   string
+	writer *writer
+	read   driver.Connector
+	// The readers that nobody uses; closed once Close has ended them all.
+	opened, unopened chan *reader
 }
 
-// reader is a connection to read by, opened when it is first needed: commands
-// that end at once need none or one.
+// reader is a connection to read by, opened when it is first needed, which is when
+// the open ones are in use: each has a cache, and prepares its statements anew.
 type reader struct{ tx *Tx }
 
 // Open opens the database at path, creating it (mode 0600) where there is
@@ -145,7 +146,7 @@ func open(ctx context.Context, path string, empty bool, o Options) (_ *DB, err e
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{path: path, readers: make(chan *reader, o.Readers)}
+	db := &DB{path: path, opened: make(chan *reader, o.Readers), unopened: make(chan *reader, o.Readers)}
 	if db.read, err = connector(path, o.Busy, reading); err != nil {
 		return nil, err
 	}
@@ -164,7 +165,7 @@ func open(ctx context.Context, path string, empty bool, o Options) (_ *DB, err e
 		}
 	}
 	for range o.Readers {
-		db.readers <- &reader{}
+		db.unopened <- &reader{}
 	}
 	db.writer = newWriter(tx, path, o)
 	return db, nil
@@ -233,19 +234,11 @@ func (db *DB) Submit(fn func(tx *Tx) error, done func(error)) {
 // Read runs fn over one unchanging state of the database, beside writers and
 // other readers. Writing in fn fails.
 func (db *DB) Read(ctx context.Context, fn func(tx *Tx) error) error {
-	if err := ctx.Err(); err != nil {
+	r, err := db.reader(ctx)
+	if err != nil {
 		return err
 	}
-	var r *reader
-	select {
-	case r = <-db.readers:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	if r == nil {
-		return dbError(db.path, ErrClosed)
-	}
-	defer func() { db.readers <- r }()
+	defer db.putBack(r)
 	if r.tx == nil {
 		conn, err := db.read.Connect(ctx)
 		if err != nil {
@@ -254,6 +247,36 @@ func (db *DB) Read(ctx context.Context, fn func(tx *Tx) error) error {
 		r.tx = newTx(conn)
 	}
 	return dbError(db.path, r.run(fn))
+}
+
+// reader takes a reader that nobody uses, an open one where there is one.
+func (db *DB) reader(ctx context.Context) (r *reader, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	select {
+	case r = <-db.opened:
+	default:
+		select {
+		case r = <-db.opened:
+		case r = <-db.unopened:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	if r == nil {
+		return nil, dbError(db.path, ErrClosed)
+	}
+	return r, nil
+}
+
+// putBack puts a reader back.
+func (db *DB) putBack(r *reader) {
+	if r.tx == nil {
+		db.unopened <- r
+	} else {
+		db.opened <- r
+	}
 }
 
 // run runs fn in a transaction of its own.
@@ -302,11 +325,14 @@ func (db *DB) Close() error {
 		return nil
 	}
 	errs := []error{err}
-	for range cap(db.readers) {
-		if r := <-db.readers; r.tx != nil {
+	for range cap(db.opened) {
+		select {
+		case r := <-db.opened:
 			errs = append(errs, r.tx.close())
+		case <-db.unopened:
 		}
 	}
-	close(db.readers)
+	close(db.opened)
+	close(db.unopened)
 	return dbError(db.path, errors.Join(errs...))
 }

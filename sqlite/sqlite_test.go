@@ -12,6 +12,8 @@ import (
 	"testing"
 	"testing/fstest"
 
+	driver "modernc.org/sqlite"
+
 	"github.com/claudemesh/claudemesh-go/sqlite"
 )
 
@@ -456,4 +458,53 @@ func size(t *testing.T, path string) int64 {
 		t.Fatal(err)
 	}
 	return info.Size()
+}
+
+// connections counts what the driver opened, by data source.
+var connections struct {
+	sync.Mutex
+	opened map[string]int
+}
+
+func init() { // not while connections are opened
+	connections.opened = map[string]int{}
+	driver.RegisterConnectionHook(func(_ driver.ExecQuerierContext, dsn string) error {
+		connections.Lock()
+		defer connections.Unlock()
+		connections.opened[dsn]++
+		return nil
+	})
+}
+
+// readersOf is how many connections to read by were opened to a database.
+func readersOf(path string) (n int) {
+	connections.Lock()
+	defer connections.Unlock()
+	for dsn, opened := range connections.opened {
+		if strings.Contains(dsn, path) && strings.Contains(dsn, "_query_only") {
+			n += opened
+		}
+	}
+	return n
+}
+
+// Who reads one after the other reads over one connection.
+func TestReadersAreOpenedWhenNeeded(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.db")
+	db := openAt(t, path, files(schema))
+	nothing := func(*sqlite.Tx) error { return nil }
+	if n := readersOf(path); n != 0 {
+		t.Errorf("%d before the first read", n)
+	}
+	for range 10 {
+		if err := db.Read(t.Context(), nothing); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := readersOf(path); n != 1 {
+		t.Errorf("%d for one read after the other", n)
+	}
+	if err := db.Read(t.Context(), func(*sqlite.Tx) error { return db.Read(t.Context(), nothing) }); err != nil || readersOf(path) != 2 {
+		t.Errorf("%d for two at a time: %v", readersOf(path), err)
+	}
 }
