@@ -45,8 +45,8 @@ declines makes exit code 3.`,
 		},
 		ValidArgsFunction: a.completeAddress,
 	}
-	c.Flags().StringVarP(&timeout, "timeout", "t", "2m", "how long to wait for the answer")
-	c.Flags().StringVarP(&priority, "priority", "p", "next", "now interrupts, next waits until the session is idle, low until it asks")
+	c.Flags().StringVarP(&timeout, "timeout", "t", "2m", "the `time` to wait for the answer")
+	c.Flags().StringVarP(&priority, "priority", "p", "next", "`priority`: now interrupts, next waits until the session is idle, low until it asks")
 	_ = c.RegisterFlagCompletionFunc("priority", cobra.FixedCompletions([]string{"now", "next", "low"}, cobra.ShellCompDirectiveNoFileComp))
 	a.jsonFlag(c)
 	return c

@@ -92,7 +92,7 @@ members know them by their ids, and show none twice.`,
 }
 
 // dataUsage explains --data.
-const dataUsage = "the folder of its key and database; default: broker in the profile's folder"
+const dataUsage = "the `folder` of its key and database; default: broker in the profile's folder"
 
 // brokerData is the folder of a broker's data.
 func (a *app) brokerData(data string) (string, error) {

@@ -59,8 +59,8 @@ machine keeps them (30 days, unless "history": "off" stands in the config).`,
 			})
 		},
 	}
-	c.Flags().StringVarP(&q.Search, "search", "s", "", "only those with all of these words, or words that begin so")
-	c.Flags().StringVar(&q.Before, "before", "", "only those before this message, m-…")
+	c.Flags().StringVarP(&q.Search, "search", "s", "", "only those with all of these `words`, or words that begin so")
+	c.Flags().StringVar(&q.Before, "before", "", "only those before this message, `m-…`")
 	c.Flags().IntVar(&q.Max, "max", 20, "print this many at most, the newest")
 	a.jsonFlag(c)
 	return c

@@ -67,14 +67,14 @@ all their machines: each makes a keypair of its own.`,
 			})
 		},
 	}
-	c.Flags().StringVar(&expires, "expires", "24h", "how long it is open: 90s, 30m, 12h, 7d")
+	c.Flags().StringVar(&expires, "expires", "24h", "the `time` that it is open: 90s, 30m, 12h, 7d")
 	c.Flags().IntVar(&o.Uses, "uses", 10, "how often it can be used")
-	c.Flags().StringVar(&role, "role", "member", "what those who join by it become: member or admin")
-	c.Flags().StringVar(&kind, "kind", "agent", "what may join by it: agent, or gateway for a program that joins with --kind gateway")
+	c.Flags().StringVar(&role, "role", "member", "the `role` of those who join by it: member or admin")
+	c.Flags().StringVar(&kind, "kind", "agent", "the `kind` that may join by it: agent, or gateway for a program that joins with --kind gateway")
 	_ = c.RegisterFlagCompletionFunc("kind", cobra.FixedCompletions([]string{"agent", "gateway"}, cobra.ShellCompDirectiveNoFileComp))
 	c.Flags().BoolVar(&o.Approve, "approve", false, "an admin must say yes to each who joins")
 	c.Flags().BoolVar(&o.Device, "device", false, "for further devices of your own, which then need no admit")
-	c.Flags().StringVar(&o.URL, "url", "", "where the link dials, where the mesh has several addresses")
+	c.Flags().StringVar(&o.URL, "url", "", "the `URL` that the link dials, where the mesh has several")
 	c.Flags().BoolVar(&qr, "qr", false, "show it as a QR code, too")
 	a.jsonFlag(c)
 	_ = c.RegisterFlagCompletionFunc("role", cobra.FixedCompletions([]string{"member", "admin"}, cobra.ShellCompDirectiveNoFileComp))

@@ -58,12 +58,12 @@ devices: that is how your own second machine comes in, and how nobody else does.
 			return a.joined(cmd.Context(), joined, wait, noWait)
 		},
 	}
-	c.Flags().StringVar(&o.User, "name", "", "your name in the mesh; default: your login name")
-	c.Flags().StringVar(&o.Device, "device", "", "this machine's name; default: its host name")
-	c.Flags().StringVar(&o.Kind, "kind", "agent", "what it is, in the list of members: agent, or gateway where encryption ends here")
+	c.Flags().StringVar(&o.User, "name", "", "your `name` in the mesh; default: your login name")
+	c.Flags().StringVar(&o.Device, "device", "", "this machine's `name`; default: its host name")
+	c.Flags().StringVar(&o.Kind, "kind", "agent", "its `kind` in the list of members: agent, or gateway where encryption ends here")
 	_ = c.RegisterFlagCompletionFunc("kind", cobra.FixedCompletions([]string{"agent", "gateway"}, cobra.ShellCompDirectiveNoFileComp))
-	c.Flags().StringVar(&o.Alias, "alias", "", "what to call the mesh here; default: its own name")
-	c.Flags().StringVar(&limit, "timeout", "", "wait for a yes no longer than this; default: for ever")
+	c.Flags().StringVar(&o.Alias, "alias", "", "the mesh's `name` here; default: its own")
+	c.Flags().StringVar(&limit, "timeout", "", "the `time` to wait for a yes; default: for ever")
 	c.Flags().BoolVar(&noWait, "no-wait", false, "do not wait for a yes")
 	a.jsonFlag(c)
 	return c

@@ -54,11 +54,11 @@ claudemesh install made.`,
 			return a.createMesh(cmd.Context(), o)
 		},
 	}
-	c.Flags().StringVar(&o.Broker, "broker", "", "the broker's URL")
-	c.Flags().StringVar(&o.Token, "token", "", "the broker's one-time token; - asks for it, hidden, or reads standard input")
-	c.Flags().StringVar(&brokerKey, "broker-key", "", "the broker's key, where it wants no token")
-	c.Flags().StringVar(&o.User, "name", "", "your name in the mesh; default: your login name")
-	c.Flags().StringVar(&o.Device, "device", "", "this machine's name; default: its host name")
+	c.Flags().StringVar(&o.Broker, "broker", "", "the broker's `URL`")
+	c.Flags().StringVar(&o.Token, "token", "", "the broker's one-time `token`; - asks for it, hidden, or reads standard input")
+	c.Flags().StringVar(&brokerKey, "broker-key", "", "the broker's `key`, where it wants no token")
+	c.Flags().StringVar(&o.User, "name", "", "your `name` in the mesh; default: your login name")
+	c.Flags().StringVar(&o.Device, "device", "", "this machine's `name`; default: its host name")
 	a.jsonFlag(c)
 	return c
 }

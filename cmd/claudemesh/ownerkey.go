@@ -79,7 +79,7 @@ and with --file the file of a recovery key.`,
 		},
 		ValidArgsFunction: a.completeFirstMesh,
 	}
-	c.Flags().StringVar(&file, "file", "", "read the key from this file")
+	c.Flags().StringVar(&file, "file", "", "read the key from this `file`")
 	a.jsonFlag(c)
 	return c
 }

@@ -65,7 +65,7 @@ Start:  claudemesh demo     see it in ten seconds, nothing is kept
 	root.SetIn(a.ui.in)
 	root.SetOut(a.ui.out)
 	root.SetErr(a.ui.err)
-	root.PersistentFlags().StringVarP(&a.mesh, "mesh", "m", "", "the mesh, by its name here; default: the one chosen by mesh use")
+	root.PersistentFlags().StringVarP(&a.mesh, "mesh", "m", "", "the mesh, by its `name` here; default: the one chosen by mesh use")
 	_ = root.RegisterFlagCompletionFunc("mesh", a.completeMesh)
 
 	root.AddGroup(

@@ -65,9 +65,9 @@ out later, with exit code 4.`,
 		},
 		ValidArgsFunction: a.completeAddress,
 	}
-	c.Flags().StringVarP(&priority, "priority", "p", "next", "now interrupts, next waits until the session is idle, low until it is asked for")
-	c.Flags().StringVar(&expires, "expires", "", "how long it may wait, at most 30d; default: 7d")
-	c.Flags().StringVar(&wait, "wait", "", "how long to wait until it is seen, as in 30s; default: one second")
+	c.Flags().StringVarP(&priority, "priority", "p", "next", "`priority`: now interrupts, next waits until the session is idle, low until it is asked for")
+	c.Flags().StringVar(&expires, "expires", "", "the `time` that it may wait, at most 30d; default: 7d")
+	c.Flags().StringVar(&wait, "wait", "", "the `time` to wait until it is seen, as in 30s; default: one second")
 	c.Flags().BoolVar(&o.AllDevices, "all-devices", false, "to every device of a user instead of any one of them")
 	a.jsonFlag(c)
 	_ = c.RegisterFlagCompletionFunc("priority", cobra.FixedCompletions([]string{"now", "next", "low"}, cobra.ShellCompDirectiveNoFileComp))

@@ -61,11 +61,11 @@ Ctrl-C: who, to whom, how big, never what. Started again, all is as it was.
 		},
 	}
 	c.Flags().BoolVar(&o.lan, "lan", false, "let the same network reach it; prints an invite")
-	c.Flags().StringArrayVar(&o.urls, "url", nil, "a URL by which others reach it, of a tunnel or a proxy; can be given again; prints an invite")
-	c.Flags().StringVar(&o.listen, "listen", "", "where to listen, HOST:PORT; :0 lets the system choose the port (default 127.0.0.1:7900, with --lan :7900)")
+	c.Flags().StringArrayVar(&o.urls, "url", nil, "a `URL` by which others reach it, of a tunnel or a proxy; can be given again; prints an invite")
+	c.Flags().StringVar(&o.listen, "listen", "", "where to listen, `HOST:PORT`; :0 lets the system choose the port (default 127.0.0.1:7900, with --lan :7900)")
 	c.Flags().BoolVar(&o.noQR, "no-qr", false, "print the invite without a QR code")
-	c.Flags().StringVar(&o.user, "name", "", "your name in the mesh that it creates; default: your login name")
-	c.Flags().StringVar(&o.device, "device", "", "this machine's name there; default: its host name")
+	c.Flags().StringVar(&o.user, "name", "", "your `name` in the mesh that it creates; default: your login name")
+	c.Flags().StringVar(&o.device, "device", "", "this machine's `name` there; default: its host name")
 	c.Flags().BoolVarP(&o.verbose, "verbose", "v", false, "show the broker's log, too")
 	a.jsonFlag(c)
 	return c

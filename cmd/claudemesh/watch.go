@@ -57,9 +57,9 @@ With --timeout passed it ends with exit code 5. Who is watched is told nothing.`
 		},
 		ValidArgsFunction: a.completeAddress,
 	}
-	c.Flags().StringVarP(&until, "until", "u", string(peer.UntilBack), "idle, back or done")
+	c.Flags().StringVarP(&until, "until", "u", string(peer.UntilBack), "`what` to wait for: idle, back or done")
 	_ = c.RegisterFlagCompletionFunc("until", cobra.FixedCompletions([]string{"idle", "back", "done"}, cobra.ShellCompDirectiveNoFileComp))
-	c.Flags().StringVarP(&timeout, "timeout", "t", "24h", "how long to wait")
+	c.Flags().StringVarP(&timeout, "timeout", "t", "24h", "the `time` to wait, 24h at most")
 	a.jsonFlag(c)
 	return c
 }
