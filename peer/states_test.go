@@ -250,3 +250,28 @@ func TestMessageAfterAway(t *testing.T) {
 		}
 	})
 }
+
+// TestReceivedIsOnDisk: as long as the recipient's disk does not have a message, nobody is
+// told that it was delivered, and it is not shown.
+func TestReceivedIsOnDisk(t *testing.T) {
+	run(t, func(t *testing.T, m *meshtest.Mesh) {
+		alice := m.Create("alice", "laptop").Live("a")
+		defer m.Close(alice)
+		bob := m.Join("bob", "desk").Live("b")
+		defer m.Close(bob)
+		release := bob.HoldDisk()
+		sent := send(t, alice, "bob", "hello", peer.SendOptions{SeenWait: -1})
+		meshtest.Pass(10 * time.Second)
+		if got := states(t, alice, sent.ID.String()); !slices.Equal(got, []peer.State{peer.Queued}) {
+			t.Errorf("before bob's disk has it: %v", got)
+		}
+		release()
+		if got := meshtest.Next(t, bob); got.Body != "hello" {
+			t.Errorf("bob got %+v", got)
+		}
+		meshtest.Pass(time.Second)
+		if got := states(t, alice, sent.ID.String()); !slices.Equal(got, []peer.State{peer.Seen}) {
+			t.Errorf("in the end: %v", got)
+		}
+	})
+}
