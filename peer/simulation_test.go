@@ -41,6 +41,7 @@ var failedOnce = []struct {
 	{1, false, "a direct message behind one for several, on one connection, was refused as malformed"},
 	{5, false, "a process that did not know a sender yet put away for ever what another of its profile had taken"},
 	{23, false, "a message for any one device that had expired was shown to its sender as pending"},
+	{3080, true, "a recipient that was revoked had no device any more, as if any one could take the message"},
 }
 
 // TestSimulation runs the real peers and the real broker through schedules of traffic
