@@ -56,7 +56,31 @@ type Options struct {
 	// Shared says that other processes write to the file too: a writer that has
 	// much to do then lets them in between, every 25 ms for 2.
 	Shared bool
+	// Unchecked: references between rows are not looked after. Who deletes rows deletes
+	// those that are theirs too.
+	Unchecked bool
+	// Memory is kept true to the database. Nil: there is none.
+	Memory Memory
 }
+
+// Memory is what functions given to [DB.Do] and [DB.Submit] know of the database
+// without reading it, and what they leave to be written once for all that share a
+// transaction. It belongs to them and the writer's goroutine, which runs them.
+type Memory interface {
+	// Flush writes what was left to be written, as the last of a transaction.
+	Flush(tx *Tx) error
+	// Forget lets go of everything: another process wrote, or what was done is undone.
+	Forget()
+}
+
+// noMemory is the memory of who has none.
+type noMemory struct{}
+
+// Flush does nothing.
+func (noMemory) Flush(*Tx) error { return nil }
+
+// Forget does nothing.
+func (noMemory) Forget() {}
 
 // Defaults of [Options].
 const (
@@ -100,6 +124,9 @@ func Open(ctx context.Context, path string, o Options) (*DB, error) {
 	if o.Group <= 0 {
 		o.Group = defaultGroup
 	}
+	if o.Memory == nil {
+		o.Memory = noMemory{}
+	}
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: %w", err)
@@ -142,12 +169,12 @@ func open(ctx context.Context, path string, empty bool, o Options) (_ *DB, err e
 	if empty {
 		use = creating
 	}
-	write, err := connector(path, o.Busy, use)
+	write, err := connector(path, o, use)
 	if err != nil {
 		return nil, err
 	}
 	db := &DB{path: path, opened: make(chan *reader, o.Readers), unopened: make(chan *reader, o.Readers)}
-	if db.read, err = connector(path, o.Busy, reading); err != nil {
+	if db.read, err = connector(path, o, reading); err != nil {
 		return nil, err
 	}
 	conn, err := write.Connect(ctx)
@@ -181,12 +208,14 @@ const (
 )
 
 // connector opens connections to path.
-func connector(path string, busy time.Duration, use purpose) (driver.Connector, error) {
+func connector(path string, o Options, use purpose) (driver.Connector, error) {
 	q := url.Values{}
-	q.Set("_busy_timeout", strconv.FormatInt(busy.Milliseconds(), 10))
+	q.Set("_busy_timeout", strconv.FormatInt(o.Busy.Milliseconds(), 10))
 	q.Set("_journal_mode", "WAL")
 	q.Set("_synchronous", "FULL")
-	q.Set("_foreign_keys", "on")
+	if !o.Unchecked {
+		q.Set("_foreign_keys", "on")
+	}
 	q.Set("_txlock", "immediate")
 	q.Set("_dqs", "0")
 	q.Set("_error_rc", "1")

@@ -19,6 +19,9 @@ type Tx struct {
 	conn  driver.Conn
 	stmts map[string]driver.Stmt
 	args  []driver.NamedValue // reused by each statement
+
+	memory  Memory // of the writer
+	version int64  // of the database, when its transaction before began
 }
 
 // ErrNoRows is what [Tx.Get] returns when the query found nothing.
@@ -26,7 +29,7 @@ var ErrNoRows = errors.New("sqlite: no such row")
 
 // newTx takes over an open connection.
 func newTx(conn driver.Conn) *Tx {
-	return &Tx{conn: conn, stmts: make(map[string]driver.Stmt)}
+	return &Tx{conn: conn, stmts: make(map[string]driver.Stmt), memory: noMemory{}}
 }
 
 // prepare returns the kept statement of a query.
@@ -193,13 +196,32 @@ func (tx *Tx) Each(query string, params []any, fn func(Row) error) (err error) {
 
 // Try runs fn so that its error undoes what fn did, and only that.
 func (tx *Tx) Try(fn func(tx *Tx) error) error {
-	if err := tx.exec("SAVEPOINT try"); err != nil {
+	if err := errors.Join(tx.memory.Flush(tx), tx.exec("SAVEPOINT try")); err != nil {
 		return err
 	}
-	if err := run(fn, tx); err != nil {
+	err := run(fn, tx)
+	if err == nil {
+		err = tx.memory.Flush(tx)
+	}
+	if err != nil {
+		tx.memory.Forget()
 		return errors.Join(err, tx.exec("ROLLBACK TO try"), tx.exec("RELEASE try"))
 	}
 	return tx.exec("RELEASE try")
+}
+
+// recall has the memory forgotten where another connection wrote since the last
+// transaction of this one.
+func (tx *Tx) recall() error {
+	if tx.memory == (noMemory{}) {
+		return nil
+	}
+	before := tx.version
+	err := tx.Get("PRAGMA data_version", nil, &tx.version)
+	if tx.version != before {
+		tx.memory.Forget()
+	}
+	return err
 }
 
 // exec runs a statement without parameters.

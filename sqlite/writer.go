@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -54,6 +55,7 @@ type writer struct {
 
 // newWriter starts the goroutine. It takes over tx.
 func newWriter(tx *Tx, path string, o Options) *writer {
+	tx.memory = o.Memory
 	w := &writer{tx: tx, group: o.Group, path: path, busy: o.Busy, shared: o.Shared,
 		wake: make(chan struct{}, 1), gone: make(chan struct{})}
 	go w.loop()
@@ -122,6 +124,7 @@ func (w *writer) close() (first bool, err error) {
 func (w *writer) loop() {
 	defer close(w.gone)
 	for {
+		w.gather()
 		group, more := w.take()
 		if len(group) == 0 {
 			if !more {
@@ -141,6 +144,21 @@ func (w *writer) loop() {
 			time.Sleep(hogRest)
 			w.since = time.Now()
 		}
+	}
+}
+
+// gather lets those run who can, as long as each turn of theirs brings jobs: who was
+// told of the last commit, and what came meanwhile. A job that comes alone waits for
+// nobody.
+func (w *writer) gather() {
+	for before := 0; ; runtime.Gosched() {
+		w.mu.Lock()
+		n := len(w.jobs)
+		w.mu.Unlock()
+		if n <= before || n >= w.group {
+			return
+		}
+		before = n
 	}
 }
 
@@ -198,12 +216,15 @@ func (w *writer) transaction(fn func() error) (failed bool, err error) {
 	if err := w.patiently(func() error { return w.tx.exec("BEGIN IMMEDIATE") }); err != nil {
 		return false, err
 	}
-	err = fn()
-	failed = err != nil
-	if !failed {
+	if err = w.tx.recall(); err == nil {
+		err = fn()
+		failed = err != nil
+	}
+	if err == nil {
 		err = w.tx.exec("COMMIT")
 	}
 	if err != nil {
+		w.tx.memory.Forget()
 		// After some failures SQLite has rolled back by itself, and this one
 		// says that there is no transaction: either way there is none now.
 		_ = w.tx.exec("ROLLBACK")
@@ -219,7 +240,7 @@ func (w *writer) together(group []*job) error {
 			return err
 		}
 	}
-	return nil
+	return w.tx.memory.Flush(w.tx)
 }
 
 // apart runs the functions of a group, one of which failed, so that each one's error
