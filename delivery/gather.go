@@ -5,18 +5,23 @@ import (
 	"github.com/claudemesh/claudemesh-go/wire"
 )
 
-// ReceiptRow is what one message's sender is to be told by a sealed receipt,
+// ReceiptRow is what the sender of messages is to be told of them by a sealed receipt,
 // written in the transaction that makes it true.
 type ReceiptRow struct {
 	Place   int64
 	Session keys.SessionID // the session that tells it
-	To      keys.Public    // the message's sender
-	ID      keys.MessageID
-	Hash    [32]byte   // SHA-256 of what was sealed
-	State   wire.State // seen, held or refused
+	To      keys.Public    // the messages' sender
+	Of      []Receipted    // at least one, ReceiptsTogether at most
+	State   wire.State     // seen, held or refused
 	Why     wire.Why
 	Time    int64 // since when, Unix ms
-	Expires int64 // of the message; the receipt expires with it
+	Expires int64 // of the last of the messages; the receipt expires with it
+}
+
+// Receipted names a message of which a receipt speaks.
+type Receipted struct {
+	ID   keys.MessageID
+	Hash [32]byte // SHA-256 of what was sealed
 }
 
 // ReceiptsTogether is how many messages one sealed receipt speaks of at most:
@@ -28,36 +33,47 @@ const ReceiptsTogether = 16
 // Rows past their expiry come in a group of their own (expired), to be dropped.
 // Next is when to look again, 0: when something changes.
 func Gather(now int64, rows []ReceiptRow, flush bool) (groups [][]int64, expired []int64, next int64) {
-	waiting := map[keys.Public][]int64{}
-	first := map[keys.Public]int64{}
-	var order []keys.Public
+	waiting := map[keys.Public]*gathered{}
+	var order []*gathered
 	for i := range rows {
 		r := &rows[i]
 		if r.Expires <= now {
 			expired = append(expired, r.Place)
 			continue
 		}
-		if _, ok := first[r.To]; !ok {
-			order = append(order, r.To)
-			first[r.To] = r.Time
+		g := waiting[r.To]
+		if g == nil {
+			g = &gathered{first: r.Time}
+			waiting[r.To], order = g, append(order, g)
 		}
-		first[r.To] = min(first[r.To], r.Time)
-		waiting[r.To] = append(waiting[r.To], r.Place)
+		g.first = min(g.first, r.Time)
+		if g.messages+len(r.Of) > ReceiptsTogether {
+			groups = append(groups, g.take())
+		}
+		g.places, g.messages = append(g.places, r.Place), g.messages+len(r.Of)
 	}
-	for _, to := range order {
-		places := waiting[to]
-		for len(places) >= ReceiptsTogether {
-			groups = append(groups, places[:ReceiptsTogether])
-			places = places[ReceiptsTogether:]
-		}
-		due := first[to] + wire.ReceiptsWithin
+	for _, g := range order {
+		due := g.first + wire.ReceiptsWithin
 		switch {
-		case len(places) == 0:
-		case flush || due <= now || first[to] > now: // a clock that went back does not keep it
-			groups = append(groups, places)
+		case flush || g.messages == ReceiptsTogether || due <= now || g.first > now: // a clock that went back does not keep it
+			groups = append(groups, g.take())
 		case next == 0 || due < next:
 			next = due
 		}
 	}
 	return groups, expired, next
+}
+
+// gathered are rows for one recipient that fit one receipt.
+type gathered struct {
+	places   []int64
+	messages int
+	first    int64 // the time of the oldest of all its rows
+}
+
+// take gives the places of a group, and begins the next.
+func (g *gathered) take() []int64 {
+	places := g.places
+	g.places, g.messages = nil, 0
+	return places
 }

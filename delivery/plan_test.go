@@ -257,7 +257,7 @@ func TestJudge(t *testing.T) {
 
 func TestGather(t *testing.T) {
 	row := func(place int64, to byte, at int64) ReceiptRow {
-		return ReceiptRow{Place: place, To: peerKey(to), Time: planNow + at, Expires: planNow + 1e6}
+		return ReceiptRow{Place: place, To: peerKey(to), Of: make([]Receipted, 1), Time: planNow + at, Expires: planNow + 1e6}
 	}
 	rows := []ReceiptRow{row(1, 1, -wire.ReceiptsWithin), row(2, 2, -400), row(3, 1, -10), row(4, 2, 0)}
 	groups, expired, next := Gather(planNow, rows, false)
@@ -278,6 +278,12 @@ func TestGather(t *testing.T) {
 	}
 	if groups, _, next = Gather(planNow, many, false); len(groups) != 2 || len(groups[0]) != ReceiptsTogether || next != planNow+wire.ReceiptsWithin {
 		t.Errorf("many: %d groups, next %+d", len(groups), next-planNow)
+	}
+	// What does not fit the receipt of those before it begins the next.
+	many = []ReceiptRow{row(1, 1, 0), row(2, 1, 0), row(3, 1, 0)}
+	many[1].Of = make([]Receipted, ReceiptsTogether)
+	if groups, _, _ = Gather(planNow, many, true); fmt.Sprint(groups) != "[[1] [2] [3]]" {
+		t.Errorf("rows of several: %v", groups)
 	}
 	if groups, _, _ = Gather(planNow-5000, rows[:1], false); len(groups) != 1 {
 		t.Error("a clock that went back keeps receipts")

@@ -392,7 +392,7 @@ func (p *proc) open() (then func()) {
 // note keeps what a sender is to be told by a sealed receipt.
 func (p *proc) note(m *simMsg, state wire.State, why wire.Why) {
 	d := p.dev
-	d.receipts = append(d.receipts, ReceiptRow{Place: d.nextPlace(), Session: p.id, To: m.from.key, ID: m.id, State: state,
+	d.receipts = append(d.receipts, ReceiptRow{Place: d.nextPlace(), Session: p.id, To: m.from.key, Of: []Receipted{{ID: m.id}}, State: state,
 		Why: why, Time: d.now(), Expires: m.expires})
 	if p.tellAt == 0 {
 		p.tellAt = d.now() + 1000
@@ -436,7 +436,7 @@ func (p *proc) openReceipt(o *op) (then func()) {
 	m := o.msg
 	for i := range m.receipts {
 		r := &m.receipts[i]
-		of := p.w.msgOf(r.ID)
+		of := p.w.msgOf(r.Of[0].ID)
 		rec := of.rec(m.from)
 		p.w.receiptSays(of, rec, r)
 		if Advance(&rec.known, &rec.why, r.State, r.Why) {

@@ -129,7 +129,7 @@ func (p *Peer) judge(tx *profile.Tx, a *arrival, sender string) error {
 		judged.Sent, judged.Expires = a.message.Time, a.message.Expires
 	}
 	var err error
-	if judged.Known, err = tx.Taken(a.from, a.id); err != nil {
+	if judged.Known, err = tx.Take(a.from, a.id, delivery.RememberUntil(judged.Expires)); err != nil {
 		return err
 	}
 	var there *delivery.InboxRow
@@ -154,7 +154,10 @@ func (p *Peer) judge(tx *profile.Tx, a *arrival, sender string) error {
 	switch a.judged.Do {
 	case delivery.TakeIt, delivery.Retake:
 	default:
-		return nil
+		if judged.Known {
+			return nil
+		}
+		return tx.Forget(a.from, a.id)
 	}
 	if a.row, err = p.rowOf(tx, a, t); err != nil {
 		return err
@@ -174,7 +177,7 @@ func (p *Peer) judge(tx *profile.Tx, a *arrival, sender string) error {
 			}
 		}
 	}
-	if err := tx.PutInbox(&a.row, delivery.RememberUntil(judged.Expires)); err != nil || !a.claim {
+	if err := tx.PutInbox(&a.row); err != nil || !a.claim {
 		return err
 	}
 	return tx.Forget(a.from, a.id) // of a copy the id is remembered when it is granted

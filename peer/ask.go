@@ -315,15 +315,20 @@ func (p *Peer) takeAnswer(ctx context.Context, asked *asking, place int64) (Mess
 		return Message{}, err
 	}
 	m := p.messageOf(one, verified)
-	p.noteShown(&m)
+	p.noteShown(m)
 	return m, nil
 }
 
-// noteShown has the loop guard count a message that is shown now.
-func (p *Peer) noteShown(m *Message) {
+// noteShown has the loop guard count messages that are shown now.
+func (p *Peer) noteShown(messages ...Message) {
+	if len(messages) == 0 {
+		return
+	}
 	bound := 0
 	if settings, err := p.home.Config(); err == nil {
 		bound, _ = settings.LoopGuard.Bounds()
 	}
-	p.loop.shown(m, bound)
+	for i := range messages {
+		p.loop.shown(&messages[i], bound)
+	}
 }

@@ -105,7 +105,7 @@ func (p *Peer) Rows(ctx context.Context) (all []string, err error) {
 		for _, s := range v.Sessions {
 			all = append(all, fmt.Sprintf("session %+v", s))
 		}
-		owners, err := tx.OutboxOwners()
+		owners, err := tx.OutboxOwners(keys.SessionID{})
 		if err != nil {
 			return err
 		}
@@ -122,7 +122,7 @@ func (p *Peer) Rows(ctx context.Context) (all []string, err error) {
 				return err
 			}
 			for _, r := range receipts {
-				all = append(all, fmt.Sprintf("receipt of %s: %s %v to %s", owner, r.ID, r.State, p.addressOf(r.To)))
+				all = append(all, fmt.Sprintf("receipt of %s: %v %v to %s", owner, r.Of, r.State, p.addressOf(r.To)))
 			}
 		}
 		for k, s := range v.Streams {

@@ -151,8 +151,8 @@ func (p *Peer) Take(ctx context.Context, o TakeOptions) (Inbox, error) {
 		return Inbox{}, err
 	}
 	at := p.steady()
+	p.noteShown(in.Messages...)
 	for i := range in.Messages {
-		p.noteShown(&in.Messages[i])
 		p.rates.add(at, in.Messages[i].From.Key)
 	}
 	in.Floods, err = p.nameFloods(ctx, t.floods)

@@ -103,14 +103,19 @@ func (p *Peer) runOutboxLocked(word profile.Word) {
 // writeNotes writes what became of messages, without waiting.
 func (p *Peer) writeNotes(notes []note) {
 	p.home.state.Submit(p.mesh, func(tx *profile.Tx) error {
-		var done []int64
+		done := map[int64]bool{}
+		for i := range notes {
+			if n := &notes[i]; n.drop {
+				done[n.place] = true
+				tx.DropOutbox(n.place)
+			}
+		}
 		for i := range notes {
 			n := &notes[i]
 			if n.drop {
-				done = append(done, n.place)
 				continue
 			}
-			if n.place != 0 {
+			if n.place != 0 && !done[n.place] {
 				if err := tx.SetTarget(n.place, n.said.To, n.said.State, n.said.Why); err != nil {
 					return err
 				}
@@ -119,7 +124,7 @@ func (p *Peer) writeNotes(notes []note) {
 				return err
 			}
 		}
-		return tx.DropOutbox(done...)
+		return nil
 	}, func(err error) {
 		if errors.Is(err, profile.ErrClosed) {
 			return // perhaps on this very goroutine, with mu held

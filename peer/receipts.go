@@ -21,8 +21,34 @@ const (
 // noteReceipt notes, in the transaction that makes it true, what a sender is to be
 // told of its message.
 func (p *Peer) noteReceipt(tx *profile.Tx, row *delivery.InboxRow, state wire.State, why wire.Why) error {
-	return tx.PutReceipt(&delivery.ReceiptRow{Session: p.session, To: row.From, ID: row.ID, Hash: seal.HashSealed(row.Sealed),
-		State: state, Why: why, Time: p.now(), Expires: row.Expires})
+	return tx.PutReceipt(&delivery.ReceiptRow{Session: p.session, To: row.From, State: state, Why: why, Time: p.now(), Expires: row.Expires,
+		Of: []delivery.Receipted{{ID: row.ID, Hash: seal.HashSealed(row.Sealed)}}})
+}
+
+// seenReceipts notes that senders are to be told that their messages were seen.
+func (p *Peer) seenReceipts(tx *profile.Tx, t int64, seen []*Message) error {
+	bySender := map[keys.Public]*delivery.ReceiptRow{}
+	for _, m := range seen {
+		r := bySender[m.From.Key]
+		if r == nil {
+			r = &delivery.ReceiptRow{Session: p.session, To: m.From.Key, State: wire.StateSeen, Time: t}
+			bySender[m.From.Key] = r
+		}
+		r.Of, r.Expires = append(r.Of, delivery.Receipted{ID: m.ID, Hash: m.shown.hash}), max(r.Expires, m.shown.expires)
+		if len(r.Of) < delivery.ReceiptsTogether {
+			continue
+		}
+		if err := tx.PutReceipt(r); err != nil {
+			return err
+		}
+		delete(bySender, m.From.Key)
+	}
+	for _, r := range bySender {
+		if err := tx.PutReceipt(r); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // receiptsDue has the desk look at what is to be told.
@@ -125,7 +151,9 @@ func (p *Peer) sealReceipt(ctx context.Context, t int64, places []int64, rows ma
 	m.Audience = seal.Audience{Keys: []keys.Public{to}}
 	for _, place := range places {
 		r := rows[place]
-		m.Receipts = append(m.Receipts, seal.Receipt{ID: r.ID, Hash: r.Hash, State: seal.State(r.State.String()), Why: string(r.Why)})
+		for _, of := range r.Of {
+			m.Receipts = append(m.Receipts, seal.Receipt{ID: of.ID, Hash: of.Hash, State: seal.State(r.State.String()), Why: string(r.Why)})
+		}
 		m.Expires = max(m.Expires, r.Expires)
 	}
 	// A message dated ahead by a clock that is wrong may outlive what a receipt

@@ -80,6 +80,19 @@ func (p *Peer) routeArrivals(t int64) int64 {
 	return p.arrivals.next
 }
 
+// look is what one look into the inbox finds.
+type look struct {
+	plan  delivery.Plan
+	shown map[int64]Kind // what this session can show, by place
+	over  map[int64]bool // those beyond their senders' rate
+	last  int64          // the highest place that is there, or was
+
+	answers map[int64]*asking // that somebody waits for
+	pokes   []profile.SessionInfo
+	left    bool // something was left half done by a process that ended
+	gone    bool // a session that ended left something to send
+}
+
 // lookInbox plans what this session would show, and pokes the others for which
 // something new is there.
 func (p *Peer) lookInbox(t int64) error {
@@ -87,78 +100,87 @@ func (p *Peer) lookInbox(t int64) error {
 	p.arrivals.look, p.arrivals.looked = false, t
 	routed, known := p.arrivals.routed, p.arrivals.shown
 	p.mu.Unlock()
-	var (
-		plan  delivery.Plan
-		pokes []profile.SessionInfo
-		shown = map[int64]Kind{}
-		last  = routed
-		left  bool // something was left half done by a process that ended
-
-		answers map[int64]*asking // that somebody waits for
-		over    map[int64]bool    // beyond their senders' rate
-	)
-	err := p.home.state.View(p.ctx, p.mesh, func(tx *profile.Tx) error {
-		v, err := tx.InboxView(inboxPage)
-		if err != nil {
-			return err
-		}
-		left = len(delivery.Crashed(v.Rows, v.Sessions)) > 0 || len(delivery.GoneCopies(v.Rows, v.Sessions, keys.SessionID{})) > 0
-		plan = delivery.PlanShow(t, v, p.want(TakeOptions{}))
-		for _, s := range plan.Show {
-			kind, found := known[s.Place]
-			if !found {
-				if kind, err = p.kindAt(tx, s.Place); err != nil {
-					return err
-				}
-			}
-			shown[s.Place] = kind
-		}
-		over = p.rates.over(p.steady(), plan.Show, rowsByPlace(v.Rows))
-		if answers, err = p.answersAmong(tx, v.Rows); err != nil {
-			return err
-		}
-		for place := range answers {
-			delete(shown, place)
-		}
-		others := map[keys.SessionID]bool{}
-		for i := range v.Rows {
-			row := &v.Rows[i]
-			if !isMember(p.members(), row.From) {
-				delete(shown, row.Place) // not shown here before this process knows who it is
-			}
-			if row.Place > routed && row.State == delivery.InboxWaiting {
-				if to, _ := delivery.Chosen(t, row, v.Sessions); to != p.session && !to.IsZero() {
-					others[to] = true
-				}
-			}
-			last = max(last, row.Place)
-		}
-		if len(others) > 0 {
-			pokes, err = liveAmong(tx, others)
-		}
+	var found look
+	// By the writer, which remembers the inbox.
+	err := p.home.state.Update(p.ctx, p.mesh, func(tx *profile.Tx) (err error) {
+		found, err = p.look(tx, t, routed, known)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	p.keepLook(plan, shown, over, last, known)
-	handAnswers(answers)
-	for _, s := range pokes {
+	p.keepLook(&found, known)
+	handAnswers(found.answers)
+	for _, s := range found.pokes {
 		p.pokeSession(s, pokeInbox)
 	}
 	p.sayReceived()
+	plan := &found.plan
 	if len(plan.Missing)+len(plan.Expired) > 0 {
-		if err := p.home.state.Update(p.ctx, p.mesh, func(tx *profile.Tx) error { return settlePlan(tx, &plan) }); err != nil {
+		if err := p.home.state.Update(p.ctx, p.mesh, func(tx *profile.Tx) error { return settlePlan(tx, plan) }); err != nil {
 			return err
 		}
 	}
-	if left {
+	if found.left {
 		if err := p.recoverInbox(p.ctx); err != nil {
 			return err
 		}
 		p.lookSoon()
 	}
+	if !found.gone {
+		return nil
+	}
 	return p.takeOver()
+}
+
+// look looks. Places up to routed were told to whom they are for, and of what kind
+// those in known are is known.
+func (p *Peer) look(tx *profile.Tx, t, routed int64, known map[int64]Kind) (l look, err error) {
+	v, err := tx.InboxView(inboxPage)
+	if err != nil {
+		return l, err
+	}
+	owners, err := tx.OutboxOwners(p.session)
+	if err != nil {
+		return l, err
+	}
+	l.gone = len(delivery.Orphans(owners, v.Sessions)) > 0
+	l.left = len(delivery.Crashed(v.Rows, v.Sessions)) > 0 || len(delivery.GoneCopies(v.Rows, v.Sessions, keys.SessionID{})) > 0
+	l.plan = delivery.PlanShow(t, v, p.want(TakeOptions{}))
+	l.shown, l.last = map[int64]Kind{}, routed
+	for _, s := range l.plan.Show {
+		kind, found := known[s.Place]
+		if !found {
+			if kind, err = p.kindAt(tx, s.Place); err != nil {
+				return l, err
+			}
+		}
+		l.shown[s.Place] = kind
+	}
+	l.over = p.rates.over(p.steady(), l.plan.Show, rowsByPlace(v.Rows))
+	if l.answers, err = p.answersAmong(tx, v.Rows); err != nil {
+		return l, err
+	}
+	for place := range l.answers {
+		delete(l.shown, place)
+	}
+	others := map[keys.SessionID]bool{}
+	for i := range v.Rows {
+		row := &v.Rows[i]
+		if !isMember(p.members(), row.From) {
+			delete(l.shown, row.Place) // not shown here before this process knows who it is
+		}
+		if row.Place > routed && row.State == delivery.InboxWaiting {
+			if to, _ := delivery.Chosen(t, row, v.Sessions); to != p.session && !to.IsZero() {
+				others[to] = true
+			}
+		}
+		l.last = max(l.last, row.Place)
+	}
+	if len(others) > 0 {
+		l.pokes, err = liveAmong(tx, others)
+	}
+	return l, err
 }
 
 // settlePlan writes what a plan says of rows that are not shown: since when nobody is
@@ -220,21 +242,21 @@ func (p *Peer) sayReceived() {
 }
 
 // keepLook notes what a look found, and tells the program where there is more.
-func (p *Peer) keepLook(plan delivery.Plan, shown map[int64]Kind, over map[int64]bool, last int64, before map[int64]Kind) {
+func (p *Peer) keepLook(l *look, before map[int64]Kind) {
 	more := false
-	for place := range shown {
+	for place := range l.shown {
 		if _, known := before[place]; !known {
 			more = true
 		}
 	}
 	p.mu.Lock()
 	for place := range p.arrivals.over {
-		if _, there := shown[place]; there && !over[place] {
+		if _, there := l.shown[place]; there && !l.over[place] {
 			more = true // its turn has come
 		}
 	}
-	p.arrivals.over = over
-	p.arrivals.plan, p.arrivals.shown, p.arrivals.routed, p.arrivals.next = plan, shown, last, plan.Next
+	p.arrivals.over = l.over
+	p.arrivals.plan, p.arrivals.shown, p.arrivals.routed, p.arrivals.next = l.plan, l.shown, l.last, l.plan.Next
 	p.changedLocked()
 	p.mu.Unlock()
 	if more {

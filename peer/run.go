@@ -342,27 +342,20 @@ func (p *Peer) takeOver() error {
 	if !up {
 		return nil // whoever connects takes them
 	}
-	orphaned := func(tx *profile.Tx) ([]keys.SessionID, error) {
-		owners, err := tx.OutboxOwners()
-		if err != nil || len(owners) == 0 {
-			return nil, err
+	var gone []keys.SessionID
+	err := p.home.state.Update(p.ctx, p.mesh, func(tx *profile.Tx) error {
+		owners, err := tx.OutboxOwners(p.session)
+		if err != nil {
+			return err
 		}
 		live, err := tx.LiveRows()
-		return delivery.Orphans(owners, live), err
-	}
-	var gone []keys.SessionID
-	err := p.home.state.View(p.ctx, p.mesh, func(tx *profile.Tx) (err error) {
-		gone, err = orphaned(tx)
-		return err
-	})
-	if err != nil || len(gone) == 0 {
-		return err
-	}
-	err = p.home.state.Update(p.ctx, p.mesh, func(tx *profile.Tx) error {
-		if gone, err = orphaned(tx); err != nil || len(gone) == 0 {
-			return err // another process was faster
+		if err != nil {
+			return err
 		}
-		_, err := tx.TakeOver(p.session, gone...)
+		if gone = delivery.Orphans(owners, live); len(gone) == 0 {
+			return nil
+		}
+		_, err = tx.TakeOver(p.session, gone...)
 		return err
 	})
 	if err != nil || len(gone) == 0 {

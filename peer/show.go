@@ -253,6 +253,7 @@ func (p *Peer) seenRows(tx *profile.Tx, settings *profile.Config, t int64, messa
 	if err != nil {
 		return err
 	}
+	var seen []*Message
 	streams := map[delivery.StreamKey]*delivery.Stream{}
 	for i := range messages {
 		m := &messages[i]
@@ -263,13 +264,7 @@ func (p *Peer) seenRows(tx *profile.Tx, settings *profile.Config, t int64, messa
 		if err := showStream(tx, streams, m.shown); err != nil {
 			return err
 		}
-		if settings.Receipts != profile.Off {
-			err := tx.PutReceipt(&delivery.ReceiptRow{Session: p.session, To: m.From.Key, ID: m.ID, Hash: m.shown.hash,
-				State: wire.StateSeen, Time: t, Expires: m.shown.expires})
-			if err != nil {
-				return err
-			}
-		}
+		seen = append(seen, m)
 		if settings.History != profile.Off {
 			if err := tx.PutHistory(p.historyOf(m, t)); err != nil {
 				return err
@@ -278,6 +273,11 @@ func (p *Peer) seenRows(tx *profile.Tx, settings *profile.Config, t int64, messa
 	}
 	for _, s := range streams {
 		if err := tx.SetStream(*s); err != nil {
+			return err
+		}
+	}
+	if settings.Receipts != profile.Off {
+		if err := p.seenReceipts(tx, t, seen); err != nil {
 			return err
 		}
 	}

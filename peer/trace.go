@@ -172,7 +172,7 @@ func (p *Peer) addPresence(ctx context.Context, s *Sent) {
 func (p *Peer) Unsent(ctx context.Context) ([]Trace, error) {
 	var ids []keys.MessageID
 	err := p.home.state.View(ctx, p.mesh, func(tx *profile.Tx) error {
-		owners, err := tx.OutboxOwners()
+		owners, err := tx.OutboxOwners(keys.SessionID{})
 		for _, session := range owners {
 			rows, _, e := tx.Outbox(session, 0, wire.MaxWaiting, wire.MaxFrame)
 			if err = errors.Join(err, e); err != nil {

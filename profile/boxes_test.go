@@ -3,7 +3,7 @@ package profile
 import (
 	"errors"
 	"fmt"
-	"slices"
+	"reflect"
 	"testing"
 
 	"github.com/claudemesh/claudemesh-go/delivery"
@@ -68,7 +68,7 @@ func TestOutbox(t *testing.T) {
 		if n, err = tx.CountOutbox(); err != nil {
 			return err
 		}
-		owners, err = tx.OutboxOwners()
+		owners, err = tx.OutboxOwners(keys.SessionID{})
 		return err
 	})
 	if len(owners) != 2 || n != 2 {
@@ -82,9 +82,12 @@ func TestOutbox(t *testing.T) {
 	if n != 3 {
 		t.Errorf("%d taken over", n)
 	}
-	do(t, s, func(tx *Tx) error { return tx.DropOutbox(direct.Place, several.Place, receipt.Place, 12345) })
+	do(t, s, func(tx *Tx) error { tx.DropOutbox(direct.Place, several.Place, receipt.Place, 12345); return nil })
 	got, _ = read(session(3), 0, 10, 1<<20)
 	same(got)
+	if n := countRows(t, s, "outbox_target"); n != 0 {
+		t.Errorf("%d recipients of what is gone", n)
+	}
 	// A place is never used again.
 	do(t, s, func(tx *Tx) error { return tx.PutOutbox(direct) })
 	if direct.Place <= receipt.Place {
@@ -173,6 +176,12 @@ func TestSent(t *testing.T) {
 	if err := s.View(t.Context(), mesh, func(tx *Tx) error { _, err := tx.Sent(id(77)); return err }); !errors.Is(err, ErrNotFound) {
 		t.Error(err)
 	}
+	if err := s.Tidy(t.Context(), mesh, m.Expires+Keep+1); err != nil {
+		t.Fatal(err)
+	}
+	if n, of := countRows(t, s, "sent"), countRows(t, s, "sent_target"); n != 0 || of != 0 {
+		t.Errorf("%d messages and %d recipients past their time", n, of)
+	}
 }
 
 func inboxRow(n byte) *delivery.InboxRow {
@@ -193,7 +202,16 @@ func TestInbox(t *testing.T) {
 	if taken(1) {
 		t.Error("taken before")
 	}
-	do(t, s, func(tx *Tx) error { return errors.Join(tx.PutInbox(row, 500), tx.PutInbox(inboxRow(2), 500)) })
+	do(t, s, func(tx *Tx) error { return errors.Join(tx.PutInbox(row), tx.PutInbox(inboxRow(2))) })
+	for i, want := range []bool{false, true} {
+		do(t, s, func(tx *Tx) error {
+			before, err := tx.Take(bob, id(1), 500)
+			if before != want {
+				t.Errorf("time %d: taken before is %v", i+1, before)
+			}
+			return err
+		})
+	}
 	if !taken(1) || taken(3) {
 		t.Error("taken after")
 	}
@@ -255,21 +273,21 @@ func TestInbox(t *testing.T) {
 
 func TestReceipts(t *testing.T) {
 	s := newState(t)
-	a := delivery.ReceiptRow{Session: session(1), To: bob, ID: id(1), Hash: [32]byte{4}, State: wire.StateSeen, Time: 5, Expires: 50}
-	b := delivery.ReceiptRow{Session: session(1), To: carol, ID: id(2), State: wire.StateRefused, Why: wire.WhyPolicy, Time: 6, Expires: 60}
+	a := delivery.ReceiptRow{Session: session(1), To: bob, Of: []delivery.Receipted{{ID: id(1), Hash: [32]byte{4}}, {ID: id(3), Hash: [32]byte{5}}}, State: wire.StateSeen, Time: 5, Expires: 50}
+	b := delivery.ReceiptRow{Session: session(1), To: carol, Of: []delivery.Receipted{{ID: id(2)}}, State: wire.StateRefused, Why: wire.WhyPolicy, Time: 6, Expires: 60}
 	do(t, s, func(tx *Tx) error { return errors.Join(tx.PutReceipt(&a), tx.PutReceipt(&b)) })
 	read := func(session keys.SessionID) (rows []delivery.ReceiptRow) {
 		t.Helper()
 		do(t, s, func(tx *Tx) (err error) { rows, err = tx.Receipts(session); return err })
 		return rows
 	}
-	if got := read(session(1)); !slices.Equal(got, []delivery.ReceiptRow{a, b}) {
+	if got := read(session(1)); !reflect.DeepEqual(got, []delivery.ReceiptRow{a, b}) {
 		t.Fatalf("%+v", got)
 	}
 	do(t, s, func(tx *Tx) error { return tx.DropReceipts(a.Place) })
 	do(t, s, func(tx *Tx) error { _, err := tx.TakeOver(session(2), session(1)); return err })
 	b.Session = session(2)
-	if got := read(session(2)); !slices.Equal(got, []delivery.ReceiptRow{b}) {
+	if got := read(session(2)); !reflect.DeepEqual(got, []delivery.ReceiptRow{b}) {
 		t.Fatalf("%+v", got)
 	}
 	if err := s.Tidy(t.Context(), mesh, 61); err != nil || len(read(session(2))) != 0 {

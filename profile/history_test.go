@@ -77,7 +77,7 @@ func TestShortNames(t *testing.T) {
 		return errors.Join(tx.PutSent(&Sent{ID: a}, true), tx.PutHistory(&Message{ID: near, From: bob}), tx.PutHistory(&Message{ID: a, From: alice, Outgoing: true}))
 	})
 	if err := s.Update(t.Context(), keys.MeshID{2}, func(tx *Tx) error {
-		return tx.PutInbox(&delivery.InboxRow{From: bob, ID: far}, 1)
+		return tx.PutInbox(&delivery.InboxRow{From: bob, ID: far})
 	}); err != nil {
 		t.Fatal(err)
 	}

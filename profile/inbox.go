@@ -3,6 +3,8 @@ package profile
 import (
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"strconv"
 
 	"github.com/claudemesh/claudemesh-go/delivery"
@@ -26,14 +28,23 @@ func (tx *Tx) Taken(from keys.Public, id keys.MessageID) (bool, error) {
 	return err == nil, err
 }
 
-// PutInbox keeps a message that was received, gives row its place, and
-// remembers its id until a time ([delivery.RememberUntil]).
-func (tx *Tx) PutInbox(row *delivery.InboxRow, until int64) error {
+// Take remembers the id of a sender's message until a time ([delivery.RememberUntil]),
+// unless it was taken before, and reports that.
+func (tx *Tx) Take(from keys.Public, id keys.MessageID, until int64) (before bool, err error) {
+	n, err := tx.peer(from)
+	if err != nil {
+		return false, err
+	}
+	added, err := tx.q.Exec("INSERT INTO taken (mesh, sender, id, until) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+		tx.mesh, n, id[:], until)
+	return added == 0, err
+}
+
+// PutInbox keeps a message that was received, and gives row its place. Its id is
+// remembered by [Tx.Take].
+func (tx *Tx) PutInbox(row *delivery.InboxRow) error {
 	n, err := tx.peer(row.From)
 	if err != nil {
-		return err
-	}
-	if err := tx.Remember(row.From, row.ID, until); err != nil {
 		return err
 	}
 	row.Place, err = tx.q.Insert("INSERT INTO inbox (mesh, sender, id, state, arrived, session, audience, priority, n, sent, expires,"+
@@ -42,6 +53,11 @@ func (tx *Tx) PutInbox(row *delivery.InboxRow, until int64) error {
 		tx.mesh, n, row.ID[:], uint8(row.State), row.Arrived, row.Session[:], row.Audience[:], uint8(row.Priority),
 		row.N, row.Sent, row.Expires, orNull(row.For), row.ForLabel, row.Reply, row.Copy, joinSessions(row.Takers),
 		row.Missing, orNull(row.Shower), row.Again, row.Box, blob(row.Sealed))
+	if rows, known := tx.memory.inbox[tx.mesh]; known && err == nil {
+		kept := *row
+		kept.Sealed, kept.Box = nil, nil
+		tx.rememberInbox(append(rows, kept))
+	}
 	return err
 }
 
@@ -56,6 +72,12 @@ func (tx *Tx) SetInbox(row *delivery.InboxRow) error {
 		orNull(row.Shower), row.Again, row.Place, tx.mesh)
 	if err == nil && changed == 0 {
 		return fmt.Errorf("inbox, place %d: %w", row.Place, ErrNotFound)
+	}
+	if known := tx.inboxed(row.Place); known != nil {
+		was := *known
+		*known = *row
+		known.From, known.Sender, known.ID, known.Arrived = was.From, was.Sender, was.ID, was.Arrived
+		known.Sealed, known.Box = nil, nil
 	}
 	return err
 }
@@ -126,19 +148,10 @@ func splitSessions(raw []byte) (ids []keys.SessionID) {
 // states, lowest places first, at most limit of them (0: all), without what is
 // sealed; the streams that they belong to; the live sessions.
 func (tx *Tx) InboxView(limit int) (v delivery.View, err error) {
-	if limit <= 0 {
-		limit = -1
-	}
-	v.Streams = map[delivery.StreamKey]delivery.Stream{}
-	err = tx.q.Each("SELECT "+inboxColumns+" FROM inbox WHERE mesh = ? ORDER BY place LIMIT ?", []any{tx.mesh, limit},
-		func(r sqlite.Row) error {
-			row, err := tx.scanInbox(r)
-			v.Rows = append(v.Rows, row)
-			return err
-		})
-	if err != nil {
+	if v.Rows, err = tx.inboxRows(limit); err != nil {
 		return v, err
 	}
+	v.Streams = map[delivery.StreamKey]delivery.Stream{}
 	for i := range v.Rows {
 		key := v.Rows[i].StreamKey
 		if _, ok := v.Streams[key]; ok {
@@ -154,6 +167,30 @@ func (tx *Tx) InboxView(limit int) (v delivery.View, err error) {
 	}
 	v.Sessions, err = tx.LiveRows()
 	return v, err
+}
+
+// inboxRows reads the lowest rows of the inbox, at most limit of them (0: all), without
+// what is sealed.
+func (tx *Tx) inboxRows(limit int) (rows []delivery.InboxRow, err error) {
+	if limit <= 0 {
+		limit = math.MaxInt
+	}
+	if tx.memory != nil {
+		if rows, known := tx.memory.inbox[tx.mesh]; known {
+			return slices.Clone(rows[:min(limit, len(rows))]), nil
+		}
+	}
+	read := max(limit, rememberedInbox+1)
+	err = tx.q.Each("SELECT "+inboxColumns+" FROM inbox WHERE mesh = ? ORDER BY place LIMIT ?", []any{tx.mesh, read},
+		func(r sqlite.Row) error {
+			row, err := tx.scanInbox(r)
+			rows = append(rows, row)
+			return err
+		})
+	if err == nil && tx.memory != nil {
+		tx.rememberInbox(slices.Clone(rows))
+	}
+	return rows[:min(limit, len(rows))], err
 }
 
 // Inbox reads one row with what is sealed; [ErrNotFound].
@@ -188,17 +225,32 @@ func (tx *Tx) inboxWhere(condition string, params ...any) (*delivery.InboxRow, e
 
 // ShowInbox notes that a session is showing messages.
 func (tx *Tx) ShowInbox(shower keys.SessionID, places ...int64) error {
-	if len(places) == 0 {
-		return nil
+	err := eachRun(places, func(first, last int64) error {
+		_, err := tx.q.Exec("UPDATE inbox SET state = ?, shower = ? WHERE mesh = ? AND place BETWEEN ? AND ?",
+			uint8(delivery.InboxShowing), shower[:], tx.mesh, first, last)
+		return err
+	})
+	for _, place := range places {
+		if known := tx.inboxed(place); known != nil && err == nil {
+			known.State, known.Shower = delivery.InboxShowing, shower
+		}
 	}
-	_, err := tx.q.Exec("UPDATE inbox SET state = ?, shower = ? WHERE mesh = ? AND place IN (SELECT value FROM json_each(?))",
-		uint8(delivery.InboxShowing), shower[:], tx.mesh, listOf(places))
 	return err
 }
 
 // InInbox tells which of some places have a message.
 func (tx *Tx) InInbox(places ...int64) (map[int64]bool, error) {
 	left := make(map[int64]bool, len(places))
+	if tx.memory != nil {
+		if rows, known := tx.memory.inbox[tx.mesh]; known {
+			for _, place := range places {
+				if _, found := findPlace(rows, place); found {
+					left[place] = true
+				}
+			}
+			return left, nil
+		}
+	}
 	err := tx.q.Each("SELECT place FROM inbox WHERE mesh = ? AND place IN (SELECT value FROM json_each(?))",
 		[]any{tx.mesh, listOf(places)}, func(r sqlite.Row) error {
 			left[r.Int64(0)] = true
@@ -208,15 +260,37 @@ func (tx *Tx) InInbox(places ...int64) (map[int64]bool, error) {
 }
 
 // DropInbox lets go of messages by their places. Their ids stay remembered.
-func (tx *Tx) DropInbox(places ...int64) error { return tx.drop("inbox", places) }
-
-// drop deletes rows by their places.
-func (tx *Tx) drop(table string, places []int64) error {
-	if len(places) == 0 {
-		return nil
+func (tx *Tx) DropInbox(places ...int64) error {
+	if rows, known := tx.memory.inbox[tx.mesh]; known {
+		tx.memory.inbox[tx.mesh] = slices.DeleteFunc(rows, func(r delivery.InboxRow) bool { return slices.Contains(places, r.Place) })
 	}
-	_, err := tx.q.Exec("DELETE FROM "+table+" WHERE mesh = ? AND place IN (SELECT value FROM json_each(?))", tx.mesh, listOf(places))
-	return err
+	return drop(tx.q, tx.mesh, "inbox", places)
+}
+
+// drop deletes rows of a mesh by their places.
+func drop(q *sqlite.Tx, mesh int64, table string, places []int64) error {
+	return eachRun(places, func(first, last int64) error {
+		_, err := q.Exec("DELETE FROM "+table+" WHERE mesh = ? AND place BETWEEN ? AND ?", mesh, first, last)
+		return err
+	})
+}
+
+// eachRun calls fn with each run of places that follow one another. A statement for
+// each costs less than one for a list, for which SQLite makes a table.
+func eachRun(places []int64, fn func(first, last int64) error) error {
+	sorted := slices.Clone(places)
+	slices.Sort(sorted)
+	for len(sorted) > 0 {
+		n := 1
+		for n < len(sorted) && sorted[n] <= sorted[n-1]+1 {
+			n++
+		}
+		if err := fn(sorted[0], sorted[n-1]); err != nil {
+			return err
+		}
+		sorted = sorted[n:]
+	}
+	return nil
 }
 
 // listOf is a list of places for json_each.
@@ -239,6 +313,11 @@ func (tx *Tx) CountInbox() (n int, err error) {
 // Stream reads how far an order was shown; the zero Stream of the key where it
 // is not known.
 func (tx *Tx) Stream(key delivery.StreamKey) (delivery.Stream, error) {
+	if tx.memory != nil {
+		if s, known := tx.memory.streams[streamID{tx.mesh, key}]; known {
+			return s, nil
+		}
+	}
 	s := delivery.Stream{StreamKey: key}
 	n, err := tx.known(key.Sender)
 	if err != nil || n == 0 {
@@ -248,6 +327,9 @@ func (tx *Tx) Stream(key delivery.StreamKey) (delivery.Stream, error) {
 		[]any{tx.mesh, n, key.Session[:], key.Audience[:], uint8(key.Priority)}, &s.Shown, &s.Until)
 	if errors.Is(err, sqlite.ErrNoRows) {
 		err = nil
+	}
+	if err == nil && tx.memory != nil {
+		tx.memory.streams[streamID{tx.mesh, key}] = s
 	}
 	return s, err
 }
@@ -261,6 +343,7 @@ func (tx *Tx) SetStream(s delivery.Stream) error {
 	_, err = tx.q.Exec("INSERT INTO stream (mesh, sender, session, audience, priority, shown, until) VALUES (?, ?, ?, ?, ?, ?, ?)"+
 		" ON CONFLICT DO UPDATE SET shown = excluded.shown, until = excluded.until",
 		tx.mesh, n, s.Session[:], s.Audience[:], uint8(s.Priority), s.Shown, s.Until)
+	tx.memory.streams[streamID{tx.mesh, s.StreamKey}] = s
 	return err
 }
 
@@ -270,9 +353,13 @@ func (tx *Tx) PutReceipt(row *delivery.ReceiptRow) error {
 	if err != nil {
 		return err
 	}
+	var ids, hashes []byte
+	for i := range row.Of {
+		ids, hashes = append(ids, row.Of[i].ID[:]...), append(hashes, row.Of[i].Hash[:]...)
+	}
 	row.Place, err = tx.q.Insert("INSERT INTO receipt (mesh, session, recipient, id, hash, state, why, time, expires)"+
 		" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		tx.mesh, row.Session[:], n, row.ID[:], row.Hash[:], uint8(row.State), string(row.Why), row.Time, row.Expires)
+		tx.mesh, row.Session[:], n, ids, hashes, uint8(row.State), string(row.Why), row.Time, row.Expires)
 	return err
 }
 
@@ -282,9 +369,11 @@ func (tx *Tx) Receipts(session keys.SessionID) (rows []delivery.ReceiptRow, err 
 	err = tx.q.Each("SELECT place, recipient, id, hash, state, why, time, expires FROM receipt"+
 		" WHERE mesh = ? AND session = ? ORDER BY place", []any{tx.mesh, session[:]}, func(r sqlite.Row) error {
 		to, err := tx.key(r.Int64(1))
-		row := delivery.ReceiptRow{Place: r.Int64(0), Session: session, To: to, ID: mid(r.Bytes(2)),
+		row := delivery.ReceiptRow{Place: r.Int64(0), Session: session, To: to,
 			State: wire.State(r.Int64(4)), Why: wire.Why(r.Text(5)), Time: r.Int64(6), Expires: r.Int64(7)}
-		copy(row.Hash[:], r.Bytes(3))
+		for ids, hashes := r.Bytes(2), r.Bytes(3); len(ids) >= 16 && len(hashes) >= 32; ids, hashes = ids[16:], hashes[32:] {
+			row.Of = append(row.Of, delivery.Receipted{ID: keys.MessageID(ids), Hash: [32]byte(hashes)})
+		}
 		rows = append(rows, row)
 		return err
 	})
@@ -292,4 +381,4 @@ func (tx *Tx) Receipts(session keys.SessionID) (rows []delivery.ReceiptRow, err 
 }
 
 // DropReceipts forgets receipts by their places: they are in the outbox now.
-func (tx *Tx) DropReceipts(places ...int64) error { return tx.drop("receipt", places) }
+func (tx *Tx) DropReceipts(places ...int64) error { return drop(tx.q, tx.mesh, "receipt", places) }

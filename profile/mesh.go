@@ -122,6 +122,12 @@ func (tx *Tx) Trust(who string) (Trust, error) {
 
 // Policies reads what was decided about a device and about its user.
 func (tx *Tx) Policies(device, user string) (ofDevice, ofUser delivery.Policy, err error) {
+	of := sender{tx.mesh, device, user}
+	if tx.memory != nil {
+		if known, ok := tx.memory.policies[of]; ok {
+			return known.device, known.user, nil
+		}
+	}
 	err = tx.q.Each("SELECT who, policy FROM trust WHERE mesh = ? AND who IN (?, ?)", []any{tx.mesh, device, user},
 		func(r sqlite.Row) error {
 			if r.Text(0) == user {
@@ -131,6 +137,9 @@ func (tx *Tx) Policies(device, user string) (ofDevice, ofUser delivery.Policy, e
 			}
 			return nil
 		})
+	if err == nil && tx.memory != nil {
+		tx.memory.policies[of] = policies{ofDevice, ofUser}
+	}
 	return ofDevice, ofUser, err
 }
 
@@ -147,6 +156,7 @@ func (tx *Tx) Trusts() (all []Trust, err error) {
 
 // SetTrust writes what was decided.
 func (tx *Tx) SetTrust(t Trust) error {
+	clear(tx.memory.policies)
 	raw := []byte{}
 	for _, k := range t.Keys {
 		raw = append(raw, k[:]...)
@@ -169,7 +179,19 @@ func splitKeys(raw []byte) (all []keys.Public) {
 // since other processes may know it. What was deleted is gone from the disk
 // once the write-ahead log has been copied; see [State.Scrub].
 func (tx *Tx) DropMesh() error {
-	for _, table := range []string{"value", "chain", "ban", "session", "outbox", "sent", "inbox", "taken", "stream",
+	if err := tx.flush(); err != nil {
+		return err
+	}
+	tx.memory.Forget()
+	for _, query := range []string{
+		"DELETE FROM entry WHERE chain IN (SELECT id FROM chain WHERE mesh = ?)",
+		"DELETE FROM outbox_target WHERE place IN (SELECT place FROM outbox WHERE mesh = ?)",
+	} {
+		if _, err := tx.q.Exec(query, tx.mesh); err != nil {
+			return err
+		}
+	}
+	for _, table := range []string{"value", "chain", "ban", "session", "outbox", "sent", "sent_target", "inbox", "taken", "stream",
 		"numbering", "receipt", "trust", "card", "history"} {
 		if _, err := tx.q.Exec("DELETE FROM "+table+" WHERE mesh = ?", tx.mesh); err != nil {
 			return err

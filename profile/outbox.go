@@ -1,6 +1,9 @@
 package profile
 
 import (
+	"errors"
+	"slices"
+
 	"github.com/claudemesh/claudemesh-go/delivery"
 	"github.com/claudemesh/claudemesh-go/keys"
 	"github.com/claudemesh/claudemesh-go/sqlite"
@@ -45,6 +48,9 @@ func (tx *Tx) PutOutbox(row *delivery.OutboxRow) error {
 // them and, beyond the first, bytes of what is sealed. more says that there
 // are more than these.
 func (tx *Tx) Outbox(session keys.SessionID, after int64, limit, bytes int) (rows []*delivery.OutboxRow, more bool, err error) {
+	if err := tx.flush(); err != nil {
+		return nil, false, err
+	}
 	size := 0
 	err = tx.q.Each("SELECT place, id, class, priority, one, expires, recipient, hint, sealed FROM outbox"+
 		" WHERE mesh = ? AND session = ? AND place > ? ORDER BY place LIMIT ?",
@@ -107,15 +113,25 @@ func (tx *Tx) SetTarget(place int64, to keys.Public, state wire.State, why wire.
 	return err
 }
 
-// DropOutbox lets go of messages by their places.
-func (tx *Tx) DropOutbox(places ...int64) error { return tx.drop("outbox", places) }
+// DropOutbox lets go of messages by their places, at the end of the transaction.
+func (tx *Tx) DropOutbox(places ...int64) {
+	tx.memory.drops[tx.mesh] = append(tx.memory.drops[tx.mesh], places...)
+}
 
-// OutboxOwners lists the sessions that rows of the outbox and receipts to be
-// told name, live or not; see [delivery.Orphans].
-func (tx *Tx) OutboxOwners() (owners []keys.SessionID, err error) {
-	err = tx.q.Each("SELECT session FROM outbox WHERE mesh = ? UNION SELECT session FROM receipt WHERE mesh = ?",
-		[]any{tx.mesh, tx.mesh}, func(r sqlite.Row) error {
-			owners = append(owners, sid(r.Bytes(0)))
+// OutboxOwners lists the sessions, except one, that rows of the outbox and receipts to
+// be told name, live or not; see [delivery.Orphans].
+func (tx *Tx) OutboxOwners(except keys.SessionID) (owners []keys.SessionID, err error) {
+	if err := tx.flush(); err != nil {
+		return nil, err
+	}
+	// Twice the outbox, so that its index passes over what is excepted.
+	err = tx.q.Each("SELECT session FROM outbox WHERE mesh = ? AND session < ?"+
+		" UNION ALL SELECT session FROM outbox WHERE mesh = ? AND session > ?"+
+		" UNION ALL SELECT session FROM receipt WHERE mesh = ? AND session <> ?",
+		[]any{tx.mesh, except[:], tx.mesh, except[:], tx.mesh, except[:]}, func(r sqlite.Row) error {
+			if id := sid(r.Bytes(0)); !slices.Contains(owners, id) {
+				owners = append(owners, id)
+			}
 			return nil
 		})
 	return owners, err
@@ -125,6 +141,9 @@ func (tx *Tx) OutboxOwners() (owners []keys.SessionID, err error) {
 // to a live one. They keep their places, and so their order. It returns how
 // many outbox rows there were.
 func (tx *Tx) TakeOver(to keys.SessionID, from ...keys.SessionID) (int, error) {
+	if err := tx.flush(); err != nil {
+		return 0, err
+	}
 	total := int64(0)
 	for _, s := range from {
 		n, err := tx.q.Exec("UPDATE outbox SET session = ? WHERE mesh = ? AND session = ?", to[:], tx.mesh, s[:])
@@ -142,6 +161,9 @@ func (tx *Tx) TakeOver(to keys.SessionID, from ...keys.SessionID) (int, error) {
 // CountOutbox is how many messages (not receipts) of all sessions are not
 // acknowledged.
 func (tx *Tx) CountOutbox() (n int, err error) {
+	if err := tx.flush(); err != nil {
+		return 0, err
+	}
 	return n, tx.q.Get("SELECT count(*) FROM outbox WHERE mesh = ? AND class = ?",
 		[]any{tx.mesh, uint8(wire.ClassMessage)}, &n)
 }
@@ -150,14 +172,19 @@ func (tx *Tx) CountOutbox() (n int, err error) {
 // 2, 3 and so on. Two messages never have the same, unless the transaction
 // fails and the number was not used.
 func (tx *Tx) NextNumber(session keys.SessionID, audience delivery.Audience, priority wire.Priority) (n uint64, err error) {
-	stream := []any{tx.mesh, session[:], audience[:], uint8(priority)}
-	// Two statements: one that gives a row back keeps what it changes apart until its
-	// end, which costs more than both.
-	if _, err := tx.q.Exec("INSERT INTO numbering (mesh, session, audience, priority, last) VALUES (?, ?, ?, ?, 1)"+
-		" ON CONFLICT DO UPDATE SET last = last + 1", stream...); err != nil {
-		return 0, err
+	stream := numbering{tx.mesh, session, audience, priority}
+	known := tx.memory.numbers[stream]
+	if known == nil {
+		known = &number{}
+		err := tx.q.Get("SELECT last FROM numbering WHERE mesh = ? AND session = ? AND audience = ? AND priority = ?",
+			[]any{tx.mesh, session[:], audience[:], uint8(priority)}, &known.last)
+		if err != nil && !errors.Is(err, sqlite.ErrNoRows) {
+			return 0, err
+		}
+		tx.memory.numbers[stream] = known
 	}
-	return n, tx.q.Get("SELECT last FROM numbering WHERE mesh = ? AND session = ? AND audience = ? AND priority = ?", stream, &n)
+	known.last, known.unsaid = known.last+1, true
+	return known.last, nil
 }
 
 // blob is a value for a column that may not be NULL.

@@ -124,12 +124,12 @@ func childInbox(ctx context.Context, s *State) error {
 	for n := range childRounds {
 		fresh := false
 		if err := s.Update(ctx, mesh, func(tx *Tx) error {
-			known, err := tx.Taken(bob, id(byte(n)))
+			known, err := tx.Take(bob, id(byte(n)), 1<<50)
 			if err != nil || known {
 				return err
 			}
 			fresh = true
-			return tx.PutInbox(inboxRow(byte(n)), 1<<50)
+			return tx.PutInbox(inboxRow(byte(n)))
 		}); err != nil {
 			return err
 		}
@@ -388,7 +388,7 @@ func TestKilledSendersRowsAreTakenOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	do(t, s, func(tx *Tx) error {
-		owners, err := tx.OutboxOwners()
+		owners, err := tx.OutboxOwners(keys.SessionID{})
 		if err != nil {
 			return err
 		}

@@ -1,8 +1,10 @@
 package profile
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/claudemesh/claudemesh-go/delivery"
 	"github.com/claudemesh/claudemesh-go/keys"
@@ -77,8 +79,14 @@ func (tx *Tx) PutSent(m *Sent, named bool) error {
 		m.ID[:], tx.mesh, tail, m.Session[:], m.Address, m.Kind, uint8(m.Priority), m.One, m.Size, m.Time,
 		m.Expires, orNull(m.ReplyTo), orNull(m.Thread), m.Hash[:],
 		direct[0], direct[1], direct[2], direct[3], direct[4], direct[5])
-	if err != nil || len(m.To) == 1 {
+	if err != nil {
 		return err
+	}
+	if len(m.To) == 1 {
+		to := m.To[0]
+		to.Steps = slices.Clone(to.Steps)
+		tx.memory.sent[sentID{tx.mesh, m.ID}] = &sentDirect{session: m.Session, hash: m.Hash, to: to}
+		return nil
 	}
 	for i := range m.To {
 		t, err := tx.targetColumns(&m.To[i])
@@ -93,6 +101,10 @@ func (tx *Tx) PutSent(m *Sent, named bool) error {
 	return nil
 }
 
+// stepsRoom is how many bytes the steps of a message take, at least: those of one that
+// is seen. So later ones overwrite a row where it stands.
+const stepsRoom = 176
+
 // targetColumns are what is kept of one recipient.
 const targetColumns = "recipient, target, label, state, why, steps"
 
@@ -102,6 +114,7 @@ func (tx *Tx) targetColumns(t *SentTo) (values [6]any, err error) {
 		return values, err
 	}
 	steps, err := json.Marshal(t.Steps)
+	steps = append(steps, bytes.Repeat([]byte{' '}, max(stepsRoom-len(steps), 0))...)
 	return [6]any{n, orNull(t.Session), t.Label, uint8(t.State), string(t.Why), string(steps)}, err
 }
 
@@ -139,38 +152,45 @@ func (tx *Tx) Advance(s Said) (changed bool, by keys.SessionID, err error) {
 	if err != nil || to == 0 {
 		return false, by, err
 	}
-	var known *SentTo
 	table := "sent"
-	err = tx.q.Each("SELECT hash, session, "+targetColumns+" FROM sent WHERE message = ? AND mesh = ?", []any{s.ID[:], tx.mesh},
-		func(r sqlite.Row) error {
-			if !s.isOf([32]byte(r.Bytes(0))) {
-				return nil
+	known := tx.memory.sent[sentID{tx.mesh, s.ID}]
+	if known == nil {
+		if known, err = tx.sentTo(s.ID); err != nil || known == nil {
+			return false, by, err
+		}
+		if known.to.Key == (keys.Public{}) {
+			table = "sent_target"
+			t, err := tx.sentTarget(s.ID, to)
+			if err != nil || t == nil {
+				return false, by, err
 			}
-			by = sid(r.Bytes(1))
-			if r.Null(2) {
-				table = "sent_target"
-				return nil
-			}
-			if r.Int64(2) != to {
-				return nil
-			}
-			t, err := tx.scanTarget(r, 2)
-			known = &t
-			return err
-		})
-	if err == nil && table == "sent_target" {
-		known, err = tx.sentTarget(s.ID, to)
+			known.to = *t
+		}
 	}
-	if err != nil || known == nil || !known.advance(s) {
-		return false, by, err
+	if known.to.Key != s.To || !s.isOf(known.hash) || !known.to.advance(s) {
+		return false, known.session, nil
 	}
-	t, err := tx.targetColumns(known)
+	t, err := tx.targetColumns(&known.to)
 	if err != nil {
 		return false, by, err
 	}
 	_, err = tx.q.Exec("UPDATE "+table+" SET label = ?, state = ?, why = ?, steps = ? WHERE message = ? AND mesh = ? AND recipient = ?",
 		t[2], t[3], t[4], t[5], s.ID[:], tx.mesh, to)
-	return err == nil, by, err
+	return err == nil, known.session, err
+}
+
+// sentTo reads what Advance needs of a message, nil where there is none; of one to
+// several without a recipient.
+func (tx *Tx) sentTo(message keys.MessageID) (found *sentDirect, err error) {
+	return found, tx.q.Each("SELECT hash, session, "+targetColumns+" FROM sent WHERE message = ? AND mesh = ?",
+		[]any{message[:], tx.mesh}, func(r sqlite.Row) (err error) {
+			found = &sentDirect{session: sid(r.Bytes(1))}
+			copy(found.hash[:], r.Bytes(0))
+			if !r.Null(2) {
+				found.to, err = tx.scanTarget(r, 2)
+			}
+			return err
+		})
 }
 
 // sentTarget reads one of several recipients; nil where it is none.

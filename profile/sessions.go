@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/claudemesh/claudemesh-go/delivery"
@@ -71,6 +72,7 @@ func (s *State) StartSession(ctx context.Context, mesh keys.MeshID, info Session
 				break
 			}
 		}
+		tx.forgetSessions()
 		_, err = tx.q.Exec("INSERT INTO session (id, mesh, label, pid, socket, client, receives, status, active, started)"+
 			" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 			info.ID[:], tx.mesh, info.Label, info.PID, info.Socket, info.Client, uint8(info.Receives), uint8(info.Status),
@@ -80,6 +82,9 @@ func (s *State) StartSession(ctx context.Context, mesh keys.MeshID, info Session
 	if err != nil {
 		return nil, errors.Join(err, removeHeld(lock))
 	}
+	s.mu.Lock()
+	s.own[info.ID] = true
+	s.mu.Unlock()
 	return &Session{SessionInfo: info, Mesh: mesh, s: s, lock: lock}, nil
 }
 
@@ -120,9 +125,13 @@ func lockNew(path string) (*Lock, error) {
 // stay, for the next process that connects.
 func (l *Session) End(ctx context.Context) error {
 	err := l.s.Update(ctx, l.Mesh, func(tx *Tx) error {
+		tx.forgetSessions()
 		_, err := tx.q.Exec("DELETE FROM session WHERE id = ?", l.ID[:])
 		return err
 	})
+	l.s.mu.Lock()
+	delete(l.s.own, l.ID)
+	l.s.mu.Unlock()
 	return errors.Join(err, removeHeld(l.lock))
 }
 
@@ -133,22 +142,28 @@ const activeWithin = 1000
 // SetActive is SetSession for a session that is active again and again: it writes where
 // the status is another, where another session was active since, or after activeWithin.
 func (tx *Tx) SetActive(id keys.SessionID, status delivery.Status, active int64) error {
-	_, err := tx.q.Exec("UPDATE session SET status = ?4, active = max(active, ?1) WHERE id = ?2"+
-		" AND (status <> ?4 OR active NOT BETWEEN ?1 - ?3 AND ?1"+
-		" OR EXISTS (SELECT 1 FROM session s WHERE s.mesh = session.mesh AND s.id <> ?2 AND s.active >= session.active))",
-		active, id[:], activeWithin, uint8(status))
-	return err
+	last := tx.memory.active[tx.mesh]
+	if last.session == id && last.status == status && last.at <= active && active <= last.at+activeWithin {
+		return nil
+	}
+	if err := tx.SetSession(id, status, active); err != nil {
+		return err
+	}
+	tx.memory.active[tx.mesh] = activity{id, status, active}
+	return nil
 }
 
 // SetSession notes a session's status and, unless zero, when it was last
 // active.
 func (tx *Tx) SetSession(id keys.SessionID, status delivery.Status, active int64) error {
+	tx.forgetSessions()
 	_, err := tx.q.Exec("UPDATE session SET status = ?, active = max(active, ?) WHERE id = ?", uint8(status), active, id[:])
 	return err
 }
 
 // SetSocket notes where a session is poked.
 func (tx *Tx) SetSocket(id keys.SessionID, socket string) error {
+	tx.forgetSessions()
 	_, err := tx.q.Exec("UPDATE session SET socket = ? WHERE id = ?", socket, id[:])
 	return err
 }
@@ -184,6 +199,11 @@ func (tx *Tx) LiveRows() ([]delivery.SessionRow, error) {
 
 // sessions lists all rows, of ended processes too.
 func (tx *Tx) sessions() (all []SessionInfo, err error) {
+	if tx.memory != nil {
+		if all, known := tx.memory.sessions[tx.mesh]; known {
+			return slices.Clone(all), nil
+		}
+	}
 	err = tx.q.Each("SELECT id, label, pid, socket, client, receives, status, active, started FROM session"+
 		" WHERE mesh = ? ORDER BY started, id", []any{tx.mesh}, func(r sqlite.Row) error {
 		all = append(all, SessionInfo{ID: sid(r.Bytes(0)), Label: r.Text(1), PID: r.Int(2), Socket: r.Text(3),
@@ -191,11 +211,26 @@ func (tx *Tx) sessions() (all []SessionInfo, err error) {
 			Active: r.Int64(7), Started: r.Int64(8)})
 		return nil
 	})
+	if err == nil && tx.memory != nil {
+		tx.memory.sessions[tx.mesh] = slices.Clone(all)
+	}
 	return all, err
+}
+
+// forgetSessions has the sessions read anew, since one of them changes.
+func (tx *Tx) forgetSessions() {
+	delete(tx.memory.active, tx.mesh)
+	delete(tx.memory.sessions, tx.mesh)
 }
 
 // isLive reports whether a process holds a session's lock.
 func (s *State) isLive(id keys.SessionID) (bool, error) {
+	s.mu.Lock()
+	own := s.own[id]
+	s.mu.Unlock()
+	if own {
+		return true, nil
+	}
 	return isHeld(s.lockOf(id))
 }
 
@@ -214,6 +249,7 @@ func (tx *Tx) tidySessions() error {
 		if held {
 			continue
 		}
+		tx.forgetSessions()
 		if _, err := tx.q.Exec("DELETE FROM session WHERE id = ?", l.ID[:]); err != nil {
 			return err
 		}

@@ -44,10 +44,13 @@ type State struct {
 	dir string // the profile
 	run string // folder of the sessions' locks
 
-	mu    sync.Mutex            // guards the rest: small integers, which never change
+	memory *memory // of functions that may write; the writer's goroutine only
+
+	mu    sync.Mutex            // guards the rest, small integers, which never change, first
 	mesh  map[keys.MeshID]int64 // once committed
 	peers map[keys.Public]int64
 	keys  map[int64]keys.Public
+	own   map[keys.SessionID]bool // sessions of this process whose locks it holds
 }
 
 // OpenState opens state.db, making it where it is not there.
@@ -56,13 +59,16 @@ func (p *Profile) OpenState(ctx context.Context) (*State, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := sqlite.Open(ctx, p.StatePath(), sqlite.Options{Migrations: files, Shared: true})
+	memory := &memory{}
+	memory.Forget()
+	db, err := sqlite.Open(ctx, p.StatePath(), sqlite.Options{Migrations: files, Shared: true, Unchecked: true, Memory: memory})
 	if err != nil {
 		return nil, err
 	}
 	return &State{
-		db: db, dir: p.dir, run: p.run,
+		db: db, dir: p.dir, run: p.run, memory: memory,
 		mesh: map[keys.MeshID]int64{}, peers: map[keys.Public]int64{}, keys: map[int64]keys.Public{},
+		own: map[keys.SessionID]bool{},
 	}, nil
 }
 
@@ -134,11 +140,16 @@ type Tx struct {
 	mesh int64 // 0: nothing is known of the mesh yet, in a View
 	id   keys.MeshID
 	ints map[keys.Public]int64 // integers of peers met in this transaction
+
+	memory *memory // nil in a View
 }
 
 // begin finds the mesh's integer, or gives it one.
 func (s *State) begin(q *sqlite.Tx, mesh keys.MeshID, write bool) (*Tx, error) {
 	tx := &Tx{s: s, q: q, id: mesh}
+	if write {
+		tx.memory = s.memory
+	}
 	s.mu.Lock()
 	tx.mesh = s.mesh[mesh]
 	s.mu.Unlock()

@@ -196,8 +196,8 @@ func TestMeshesApartAndDropped(t *testing.T) {
 	fill := func(tx *Tx) error {
 		m := message(1, 5)
 		m.Body = strings.Repeat(marker, 300)
-		return errors.Join(tx.PutHistory(m), tx.PutInbox(inboxRow(1), 500), tx.SetValue("a", "b"), tx.SetTrust(Trust{Who: "bob"}),
-			tx.PutOutbox(&delivery.OutboxRow{ID: id(1), To: []delivery.Target{{Key: bob, Box: []byte("b")}}}), tx.PutSent(&Sent{ID: id(1), To: []SentTo{{Key: bob}}}, false),
+		return errors.Join(tx.PutHistory(m), tx.PutInbox(inboxRow(1)), tx.SetValue("a", "b"), tx.SetTrust(Trust{Who: "bob"}),
+			tx.PutOutbox(&delivery.OutboxRow{ID: id(1), To: []delivery.Target{{Key: bob, Box: []byte("b")}}}), tx.PutSent(&Sent{ID: id(1), To: []SentTo{{Key: bob}, {Key: carol}}}, false),
 			tx.AppendChain(Roster, 0, []signed.Object{blobOf("e")}, ChainHead{Head: blobOf("h")}), tx.PutBan(blobOf("b"), 1))
 	}
 	do(t, s, fill)
@@ -230,6 +230,11 @@ func TestMeshesApartAndDropped(t *testing.T) {
 	if err := errors.Join(s.Update(t.Context(), mesh, (*Tx).DropMesh), s.Update(t.Context(), other, (*Tx).DropMesh), s.Scrub(t.Context())); err != nil {
 		t.Fatal(err)
 	}
+	for _, table := range []string{"entry", "outbox_target", "sent_target"} { // which name no mesh, or go with others
+		if n := countRows(t, s, table); n != 0 {
+			t.Errorf("%s still has %d rows", table, n)
+		}
+	}
 	for _, suffix := range []string{"", "-wal"} {
 		data, err := os.ReadFile(p.StatePath() + suffix)
 		if err != nil {
@@ -239,6 +244,16 @@ func TestMeshesApartAndDropped(t *testing.T) {
 			t.Errorf("state.db%s still has a message", suffix)
 		}
 	}
+}
+
+// countRows is how many rows a table has.
+func countRows(t *testing.T, s *State, table string) (n int) {
+	t.Helper()
+	err := s.db.Read(t.Context(), func(q *sqlite.Tx) error { return q.Get("SELECT count(*) FROM "+table, nil, &n) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 // A transaction that failed leaves no integers behind that the next one gives

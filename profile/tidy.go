@@ -27,6 +27,7 @@ func (s *State) Tidy(ctx context.Context, mesh keys.MeshID, now int64) error {
 		return err
 	}
 	err = s.Update(ctx, mesh, func(tx *Tx) error {
+		clear(tx.memory.streams)
 		for _, old := range []struct {
 			query string
 			time  int64
@@ -34,6 +35,8 @@ func (s *State) Tidy(ctx context.Context, mesh keys.MeshID, now int64) error {
 			{"DELETE FROM taken WHERE mesh = ? AND until < ?", now},
 			{"DELETE FROM stream WHERE mesh = ? AND until < ?", now},
 			{"DELETE FROM receipt WHERE mesh = ? AND expires < ?", now},
+			{"DELETE FROM sent_target WHERE (message, mesh) IN" +
+				" (SELECT message, mesh FROM sent WHERE mesh = ? AND recipient IS NULL AND max(time, expires) < ?)", now - Keep},
 			{"DELETE FROM sent WHERE mesh = ? AND max(time, expires) < ?", now - Keep},
 		} {
 			if _, err := tx.q.Exec(old.query, tx.mesh, old.time); err != nil {
@@ -74,7 +77,7 @@ func (tx *Tx) leaveHistory(places []int64) error {
 	if err != nil {
 		return err
 	}
-	return tx.drop("history", places)
+	return drop(tx.q, tx.mesh, "history", places)
 }
 
 // Scrub makes sure that what was deleted is nowhere in the files of state.db.
