@@ -26,7 +26,7 @@ func TestMemoryIsTrue(t *testing.T) {
 	boom := errors.New("boom")
 	var places []int64
 	any := func() int64 { return places[rng.IntN(len(places))] }
-	for step := range 300 {
+	for step := range 200 {
 		s := states[rng.IntN(2)]
 		var put *delivery.InboxRow
 		err := s.Update(t.Context(), mesh, func(tx *Tx) (err error) {

@@ -8,7 +8,8 @@
 // [DB.Do] or [DB.Submit] has its answer after the system call that put it on
 // the disk returned (fdatasync where the system has it). Nothing here works by
 // a timer. While one commit is under way, the functions that arrive gather,
-// and share the next one; alone, a function is committed at once.
+// and share the next one, with those of goroutines that can run before it
+// begins; alone, a function is committed at once.
 //
 // # Sharing
 //
