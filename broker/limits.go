@@ -101,13 +101,13 @@ func customer(a netip.Addr) netip.Addr {
 
 // atATime is how many handshakes are under way before the next connection has to wait
 // until one of them ends.
-const atATime = 512
+const atATime = 256
 
 // How long that may last: in all as long as mostPatience, which is spent by waiting and
 // earned again by every hello that is accepted. So who means no hello keeps nobody out.
 const (
-	mostPatience = atATime * earned
-	earned       = 5 * time.Millisecond
+	mostPatience = 2500 * time.Millisecond
+	earned       = 10 * time.Millisecond
 )
 
 // wait waits until a connection more does no harm. When thousands come at once, as after
