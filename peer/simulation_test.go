@@ -437,10 +437,29 @@ func (s *simulation) finish() {
 	if len(s.log.Waiting(simNow()))+len(s.log.Untold(simNow())) > 0 {
 		s.dump()
 	}
+	s.settle()
 	s.quitAll()
 	s.mesh.Stop()
 	for _, untold := range s.log.Untold(simNow()) {
 		s.broken("%s, and was seen", untold)
+	}
+}
+
+// settle waits until the broker has given up what nobody took, and checks that senders
+// know and that it keeps nothing. Where clocks differ, senders and broker do not agree on
+// when that is; what waits for a device that was put out, or found no room, is told of
+// otherwise.
+func (s *simulation) settle() {
+	if s.has.clocks || s.has.out != nil || s.has.limit > 0 {
+		return
+	}
+	meshtest.Pass(12 * time.Minute) // ten for what is out, and a sweep
+	s.know()
+	for _, unsettled := range s.log.Unsettled(simNow()) {
+		s.broken("%s, and its time is over", unsettled)
+	}
+	if left := s.mesh.Metric("claudemesh_queue_messages"); left != "0" {
+		s.broken("%s messages and receipts wait at the broker in the end", left)
 	}
 }
 

@@ -8,8 +8,8 @@
 // session sends in one priority to one audience is shown in its order, without a hole,
 // or with a mark; nothing is shown after its time, after its sender was told that it
 // would not be, or where it does not go; what is known of a message only becomes
-// stronger; nobody is said to have seen what was not shown; and where nothing went
-// wrong, nothing is marked.
+// stronger, and says in the end what became of it; nobody is said to have seen what was
+// not shown; and where nothing went wrong, nothing is marked.
 package history
 
 import (
@@ -449,6 +449,30 @@ func (l *Log) Untold(now int64) (ids []string) {
 				ids = append(ids, fmt.Sprintf("%s at %s is %q", m.ID, to, r.state))
 			}
 		}
+	}
+	return ids
+}
+
+// Unsettled lists the messages whose time is over at a time, Unix ms, and of which their
+// sender knows no more than that they wait.
+func (l *Log) Unsettled(now int64) (ids []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, m := range l.order {
+		if m.Expires == 0 || now < m.Expires {
+			continue
+		}
+		var waits []string
+		for _, to := range m.To {
+			state := m.to[to].state
+			if state == Pending || state == Queued {
+				waits = append(waits, fmt.Sprintf("%s at %s is %q", m.ID, to, state))
+			} else if state != "" && m.One {
+				waits = nil
+				break
+			}
+		}
+		ids = append(ids, waits...)
 	}
 	return ids
 }

@@ -109,3 +109,27 @@ func TestWaiting(t *testing.T) {
 		t.Errorf("waiting: %q", got)
 	}
 }
+
+// TestUnsettled: of what nobody took in time its sender hears that; of a message for any
+// one of several, of one.
+func TestUnsettled(t *testing.T) {
+	var l history.Log
+	send := func(id string, one bool, states ...history.State) {
+		l.Send(history.Message{ID: id, To: []string{"bob", "carol"}, One: one, Expires: 100})
+		for i, state := range states {
+			l.Told(100, id, []string{"bob", "carol"}[i], state, "")
+		}
+	}
+	send("told", false, history.Expired, history.Delivered)
+	send("waits", false, history.Pending, history.Expired)
+	send("one", true, history.Queued, history.Expired)
+	send("none", true, history.Queued, history.Queued)
+	send("never sent", false)
+	if got := l.Unsettled(99); len(got) > 0 {
+		t.Errorf("before their time is over: %q", got)
+	}
+	const want = `waits at bob is "pending", none at bob is "queued", none at carol is "queued"`
+	if got := strings.Join(l.Unsettled(100), ", "); got != want {
+		t.Errorf("unsettled: %s, want %s", got, want)
+	}
+}

@@ -1,12 +1,14 @@
 package meshtest
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -130,6 +132,25 @@ func (m *Mesh) Restart() {
 	m.T.Helper()
 	m.Stop()
 	m.Start()
+}
+
+// Metric is what the broker says to whoever scrapes it of one of its metrics, one that
+// has no labels.
+func (m *Mesh) Metric(name string) string {
+	m.T.Helper()
+	client := http.Client{Transport: &http.Transport{DialContext: m.Net.Dial, DisableKeepAlives: true}}
+	answer, err := client.Get(URL + "/metrics")
+	if err != nil {
+		m.T.Fatal(err)
+	}
+	defer answer.Body.Close()
+	for lines := bufio.NewScanner(answer.Body); lines.Scan(); {
+		if value, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
+			return value
+		}
+	}
+	m.T.Fatalf("the broker says nothing of %s: %s", name, answer.Status)
+	return ""
 }
 
 // Machine is one device of one person: a profile.
