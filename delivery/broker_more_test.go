@@ -171,6 +171,29 @@ func TestOutcomesOfAnAbsentSender(t *testing.T) {
 	}
 }
 
+// TestFinishedWhileItsCommitFailed: what was received while it was being stored is
+// remembered like all that finished, and forgotten in time.
+func TestFinishedWhileItsCommitFailed(t *testing.T) {
+	r := newRig(t, BrokerOptions{})
+	r.connect(1, 1, wire.ReceivesLive)
+	r.connect(2, 2, wire.ReceivesLive)
+	r.send(1, 1, 2)
+	r.now += wire.CommitWait
+	r.b.Tick(r.now)
+	r.receipt(2, wire.VerdictReceived, 1, 1)
+	r.say()
+	r.b.CommitFailed(r.now, r.b.seq)
+	r.want("failed", "close c1 4003")
+	r.connect(3, 1, wire.ReceivesLive)
+	r.send(3, 1, 2)
+	r.want("sent again", "ack c3 m1 at p2 delivered")
+	r.now += wire.RememberedByBroker + sweepEvery
+	r.b.Tick(r.now)
+	if n := len(r.b.known) + len(r.b.briefs.at); n != 0 {
+		t.Errorf("%d messages are remembered after ten minutes", n)
+	}
+}
+
 func TestFailedCommit(t *testing.T) {
 	r := newRig(t, BrokerOptions{})
 	r.connect(1, 1, wire.ReceivesLive)

@@ -271,8 +271,11 @@ func (b *Broker) abandon(it *item) {
 		b.comeIn(it)
 		it.place = placeWaiting
 	}
-	if it.place == placeWaiting {
+	switch m := it.m; {
+	case it.place == placeWaiting:
 		b.vanish(it)
+	case !m.busy(): // it finished while it was being stored
+		b.remember(m)
 	}
 }
 
