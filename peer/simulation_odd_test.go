@@ -156,18 +156,18 @@ func (s *simulation) ask() {
 }
 
 func (x *simSession) ask(to, body string, wait time.Duration) {
-	m := history.Message{ID: body, From: x.machine.address, To: []string{to}}
+	m := history.Message{ID: body, From: x.machine.address, To: []string{to}, Stream: x.stream(simAddress{text: to}, peer.Next)}
 	if !x.begin(m) {
 		return
 	}
 	began := time.Now()
 	answer, err := x.p.Ask(x.ctx, to, body, peer.AskOptions{Timeout: wait})
+	answer.Question.To = nil // another process may know more by now
 	x.sent(body, answer.Question, began, err)
 	if err != nil {
 		return
 	}
-	at, _ := x.machine.clock.between(began)
-	if x.process.Alive(func() { x.shown(answer.Message, at) }) && x.p.Seen(x.ctx, answer.Message) == nil {
+	if x.process.Alive(func() { x.shown(answer.Message, began) }) && x.p.Seen(x.ctx, answer.Message) == nil {
 		x.process.Alive(func() { x.proved([]peer.Message{answer.Message}) })
 	}
 }

@@ -129,7 +129,8 @@ type simAddress struct {
 	all  bool
 	to   []string
 	one  bool
-	// unordered: which order it is in is not known before it is sent.
+	// unordered: which order it is in is not known before it is sent: it is another where
+	// one of the devices was put out.
 	unordered bool
 }
 
@@ -142,9 +143,9 @@ func (s *simulation) addressFrom(m *simMachine) simAddress {
 		case to.user != "alice" || m.user == "alice" || s.chance(20):
 			return simAddress{text: to.address, to: []string{to.address}}
 		case s.chance(40):
-			return simAddress{text: to.user, all: true, to: []string{"alice@laptop", "alice@desk"}}
+			return simAddress{text: to.user, all: true, to: []string{"alice@laptop", "alice@desk"}, unordered: s.has.revoke}
 		default:
-			return simAddress{text: to.user, one: true, to: []string{"alice@laptop", "alice@desk"}}
+			return simAddress{text: to.user, one: true, to: []string{"alice@laptop", "alice@desk"}, unordered: s.has.revoke}
 		}
 	}
 }
@@ -169,7 +170,7 @@ func (s *simulation) send() {
 func (x *simSession) send(to simAddress, body string, o peer.SendOptions) {
 	m := history.Message{ID: body, From: x.machine.address, To: to.to, One: to.one}
 	if !to.unordered {
-		m.Stream = fmt.Sprintf("%s to %s %v %s", x.name, to.text, to.all, o.Priority)
+		m.Stream = x.stream(to, o.Priority)
 	}
 	if o.Expires > 0 {
 		m.Expires = x.machine.clock.now().Add(o.Expires).UnixMilli()
@@ -180,6 +181,11 @@ func (x *simSession) send(to simAddress, body string, o peer.SendOptions) {
 	began := time.Now()
 	sent, err := x.p.Send(x.ctx, to.text, body, o)
 	x.sent(body, sent, began, err)
+}
+
+// stream names what a session sends to somebody in one priority.
+func (x *simSession) stream(to simAddress, priority peer.Priority) string {
+	return fmt.Sprintf("%s to %s %v %s", x.name, to.text, to.all, priority)
 }
 
 // begin tells the log that a message is about to be sent, unless the session was killed.
@@ -242,10 +248,9 @@ func (x *simSession) take(o peer.TakeOptions, evidence simEvidence) {
 			}
 			return
 		}
-		at, _ := x.machine.clock.between(began)
 		x.process.Alive(func() {
 			for _, m := range in.Messages {
-				x.shown(m, at)
+				x.shown(m, began)
 			}
 			x.inFront = append(x.inFront, in.Messages...)
 		})
@@ -265,8 +270,7 @@ func (x *simSession) take(o peer.TakeOptions, evidence simEvidence) {
 func (x *simSession) handleAll(ctx context.Context) {
 	var shown []peer.Message
 	err := x.p.Handle(ctx, func(_ context.Context, m peer.Message) error {
-		at, _ := x.machine.clock.between(time.Now().Add(-simClaimed))
-		if !x.process.Alive(func() { x.shown(m, at) }) {
+		if !x.process.Alive(func() { x.shown(m, time.Now().Add(-simClaimed)) }) {
 			return errors.New("killed")
 		}
 		shown = append(shown, m)
@@ -281,10 +285,12 @@ func (x *simSession) handleAll(ctx context.Context) {
 // to be granted.
 const simClaimed = 6 * time.Second
 
-// shown tells the log that a message is in front of somebody.
-func (x *simSession) shown(m peer.Message, at int64) {
+// shown tells the log that a message is in front of somebody, which was chosen since a
+// time.
+func (x *simSession) shown(m peer.Message, since time.Time) {
 	x.answer(m)
-	x.s.log.Shown(history.Showing{ID: m.Body, By: x.machine.address, Time: at, Expires: m.Expires.UnixMilli(), Again: m.Again, Gap: m.Missing > 0, Late: m.Late})
+	earliest, latest := x.machine.clock.between(since)
+	x.s.log.Shown(history.Showing{ID: m.Body, By: x.machine.address, Time: earliest, Latest: latest, Expires: m.Expires.UnixMilli(), Again: m.Again, Gap: m.Missing > 0, Late: m.Late})
 }
 
 // proved tells the log that messages were in front of somebody for certain.

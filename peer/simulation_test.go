@@ -183,7 +183,8 @@ type simulation struct {
 	odd      *rand.Rand // draws what is newer than the first seeds; nil: nothing of it
 	mesh     *meshtest.Mesh
 	log      history.Log
-	faults   bool
+	faults   bool // go on
+	calm     bool // there are none in this schedule
 	machines []*simMachine
 	living   []*simSession
 	gone     sync.WaitGroup // sessions that are to end
@@ -212,6 +213,7 @@ func simPlay(t *testing.T, from string, seed uint64, newer bool) (sent, shown, m
 				s.odd = rand.New(rand.NewPCG(seed, 1))
 			}
 			s.faults = s.rng.IntN(6) > 0
+			s.calm = !s.faults
 			s.drawOdd()
 			meshtest.Pass(time.Hour) // the mesh is made
 			s.mesh = meshtest.New(t, meshtest.Options{Dir: dir, Broker: s.broker})
@@ -454,9 +456,11 @@ func (s *simulation) settle() {
 		return
 	}
 	meshtest.Pass(12 * time.Minute) // ten for what is out, and a sweep
-	s.know()
-	for _, unsettled := range s.log.Unsettled(simNow()) {
-		s.broken("%s, and its time is over", unsettled)
+	if s.calm {                     // a word on its way to who is killed, or over a link that breaks, is lost
+		s.know()
+		for _, unsettled := range s.log.Unsettled(simNow()) {
+			s.broken("%s, and its time is over", unsettled)
+		}
 	}
 	if left := s.mesh.Metric("claudemesh_queue_messages"); left != "0" {
 		s.broken("%s messages and receipts wait at the broker in the end", left)

@@ -57,7 +57,8 @@ type Message struct {
 // Showing is a message in front of a recipient.
 type Showing struct {
 	ID, By string
-	Time   int64 // Unix ms, by the recipient's clock
+	Time   int64 // when it was chosen, at the earliest: Unix ms, by the recipient's clock
+	Latest int64 // the same at the latest. 0: Time
 	// Expires is its last moment as it says itself, Unix ms. 0: as it was sent.
 	Expires int64
 	// Again: it says that it may have been shown before. Gap: that earlier ones are
@@ -331,7 +332,7 @@ func (l *Log) explained(m *message, r *recipient, s Showing) bool {
 	}
 	return slices.ContainsFunc(l.streams[m.Stream], func(o *message) bool {
 		before := o.to[s.By]
-		return before != nil && o.n < m.n && (before.over != "" || before.state == Held || o.past(s.Time, l.spread))
+		return before != nil && o.n < m.n && (before.over != "" || before.state == Held || o.past(s.latest(), l.spread))
 	})
 }
 
@@ -363,16 +364,18 @@ func (l *Log) inOrder(m *message, s Showing) {
 // nobody knew whether it was shown no count is kept.
 func (m *message) counts(s Showing, spread int64) bool {
 	r := m.to[s.By]
-	return r != nil && r.shown > 0 && (r.seen || r.over != Expired && !m.past(s.Time, spread))
+	return r != nil && r.shown > 0 && (r.seen || r.over != Expired && !m.past(s.latest(), spread))
 }
 
 // missing tells whether a message that was not shown would have to be. One that is
 // dated ahead of its recipient's clock waits for its time.
 func (m *message) missing(s Showing, spread int64) bool {
 	r := m.to[s.By]
-	return r != nil && r.shown == 0 && r.over == "" && r.state != Held && !r.kept && !m.past(s.Time, spread) &&
+	return r != nil && r.shown == 0 && r.over == "" && r.state != Held && !r.kept && !m.past(s.latest(), spread) &&
 		(spread == 0 || m.Sent <= s.Time)
 }
+
+func (s *Showing) latest() int64 { return max(s.Time, s.Latest) }
 
 // expired tells whether a message is shown after its time.
 func (s *Showing) expired(m *message) bool {
