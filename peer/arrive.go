@@ -280,15 +280,22 @@ func (p *Peer) stored(a *arrival, err error) {
 	p.desk.kick()
 }
 
-// keepCopy notes a copy that came by this session's line: once it is granted to
-// another session of the profile, this line says that it was received.
+// copied is a copy that came by this session's line. Once it is granted to another
+// session of the profile, or refused, this line says so.
+type copied struct {
+	line    *line
+	expires int64
+	refused wire.Why // why it is, if it is: by policy, unless this session knows better
+}
+
+// keepCopy notes a copy that came by this session's line.
 func (p *Peer) keepCopy(a *arrival) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.copies == nil {
-		p.copies = make(map[claimKey]*line)
+		p.copies = make(map[claimKey]*copied)
 	}
-	p.copies[claimKey{a.from, a.id}] = a.line
+	p.copies[claimKey{a.from, a.id}] = &copied{line: a.line, expires: a.row.Expires, refused: wire.WhyPolicy}
 }
 
 // errNotStored ends a line whose messages cannot be stored.

@@ -95,3 +95,45 @@ func TestDevicesClaim(t *testing.T) {
 		}
 	})
 }
+
+// TestCopiesThatArePutAway: where a user refuses a sender, of whom something for any one
+// device waits, it goes on to the next device, whichever session brought it and whichever
+// was told; when all refuse, its sender hears that.
+func TestCopiesThatArePutAway(t *testing.T) {
+	run(t, func(t *testing.T, m *meshtest.Mesh) {
+		alice := m.Create("alice", "laptop").Live("a")
+		defer m.Close(alice)
+		deskMachine, phoneMachine := m.Join("bob", "desk"), m.Join("bob", "phone")
+		desk := deskMachine.Live("b")
+		defer m.Close(desk)
+		synctest.Wait() // desk is told of it
+		asked, err := desk.Requests(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := desk.Admit(t.Context(), asked[0]); err != nil {
+			t.Fatal(err)
+		}
+		phone := phoneMachine.Live("b")
+		defer m.Close(phone)
+		other := deskMachine.Live("c")
+		defer m.Close(other)
+
+		sent := send(t, alice, "bob", "whoever is there", peer.SendOptions{Priority: peer.Low, SeenWait: -1})
+		for _, p := range []*peer.Peer{other, phone} {
+			if err := p.SetPolicy(t.Context(), "alice", peer.Refuse); err != nil {
+				t.Fatal(err)
+			}
+			meshtest.Pass(time.Second)
+		}
+		trace, err := alice.Message(t.Context(), sent.ID.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range trace.To {
+			if r.State != peer.Refused || r.Why != "policy" {
+				t.Errorf("%s: %s %s", r.Address, r.State, r.Why)
+			}
+		}
+	})
+}

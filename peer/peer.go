@@ -71,7 +71,7 @@ type Peer struct {
 	outbox     *delivery.Outbox
 	tracked    map[keys.MessageID]*tracking
 	claims     map[claimKey]chan bool
-	copies     map[claimKey]*line // that came by this session's line, and are not granted
+	copies     map[claimKey]*copied // that came by this session's line, and are not granted
 	arrivals   arrivals
 	people     presence
 	own        ownCard

@@ -114,7 +114,7 @@ func (p *Peer) lookInbox(t int64) error {
 	for _, s := range found.pokes {
 		p.pokeSession(s, pokeInbox)
 	}
-	p.sayReceived()
+	p.settleCopies()
 	plan := &found.plan
 	if len(plan.Missing)+len(plan.Expired) > 0 {
 		if err := p.home.state.Update(p.ctx, p.mesh, func(tx *profile.Tx) error { return settlePlan(tx, plan) }); err != nil {
@@ -202,30 +202,41 @@ func settlePlan(tx *profile.Tx, plan *delivery.Plan) error {
 	return tx.DropInbox(plan.Expired...)
 }
 
-// sayReceived tells the broker that copies which came by this line were received,
-// once they were granted to another session of the profile.
-func (p *Peer) sayReceived() {
+// settleCopies tells the broker what became of copies that came by this line: that they
+// were received, once they were granted to another session of the profile, and that
+// they are refused, once they were put away. Those whose time is over the broker knows.
+func (p *Peer) settleCopies() {
 	p.mu.Lock()
-	copies := make(map[claimKey]*line, len(p.copies))
-	for key, l := range p.copies {
+	copies := make(map[claimKey]*copied, len(p.copies))
+	for key, c := range p.copies {
 		if p.claims[key] == nil {
-			copies[key] = l
+			copies[key] = c
 		}
 	}
 	p.mu.Unlock()
 	if len(copies) == 0 {
 		return
 	}
-	var done []claimKey
+	var received, gone []claimKey
 	err := p.home.state.View(p.ctx, p.mesh, func(tx *profile.Tx) error {
-		done = nil
+		received, gone = nil, nil
+		v, err := tx.InboxView(0)
+		if err != nil {
+			return err
+		}
+		there := make(map[claimKey]bool, len(v.Rows))
+		for i := range v.Rows {
+			there[claimKey{v.Rows[i].From, v.Rows[i].ID}] = true
+		}
 		for key := range copies {
 			taken, err := tx.Taken(key.from, key.id)
-			if err != nil {
+			switch {
+			case err != nil:
 				return err
-			}
-			if taken {
-				done = append(done, key)
+			case taken:
+				received = append(received, key)
+			case !there[key]:
+				gone = append(gone, key)
 			}
 		}
 		return nil
@@ -233,12 +244,22 @@ func (p *Peer) sayReceived() {
 	if err != nil {
 		return // with the next look
 	}
-	for _, key := range done {
-		p.answer(copies[key], wire.VerdictReceived, wire.WhyNone, key.from, key.id)
-		p.mu.Lock()
-		delete(p.copies, key)
-		p.mu.Unlock()
+	for _, key := range received {
+		p.answer(copies[key].line, wire.VerdictReceived, wire.WhyNone, key.from, key.id)
 	}
+	t := p.now()
+	p.mu.Lock()
+	for _, key := range gone {
+		if c := copies[key]; t < c.expires {
+			p.answer(c.line, wire.VerdictRefused, c.refused, key.from, key.id)
+		}
+	}
+	for _, key := range append(received, gone...) {
+		if p.copies[key] == copies[key] {
+			delete(p.copies, key)
+		}
+	}
+	p.mu.Unlock()
 }
 
 // keepLook notes what a look found, and tells the program where there is more.

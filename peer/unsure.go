@@ -178,10 +178,14 @@ func (p *Peer) refuseRow(tx *profile.Tx, place int64, why wire.Why) error {
 	if err != nil {
 		return err
 	}
-	if !row.Copy { // of a copy its sender hears from the broker
-		if err := p.noteReceipt(tx, row, wire.StateRefused, why); err != nil {
-			return err
+	if row.Copy { // its sender hears from the broker, and that from who brought it: settleCopies
+		p.mu.Lock()
+		if c := p.copies[claimKey{row.From, row.ID}]; c != nil {
+			c.refused = why
 		}
+		p.mu.Unlock()
+	} else if err := p.noteReceipt(tx, row, wire.StateRefused, why); err != nil {
+		return err
 	}
 	return tx.DropInbox(place)
 }
