@@ -215,7 +215,7 @@ func (p *Peer) nextBatch(ctx context.Context, max int) ([]Message, error) {
 		}
 		// Another process was faster, or another device: wait for the next look.
 		p.mu.Lock()
-		clear(p.arrivals.shown)
+		p.arrivals.shown = nil // not emptied: a look may be reading it
 		p.mu.Unlock()
 	}
 }

@@ -56,6 +56,7 @@ func (s *simulation) openAs(m *simMachine, receives peer.Receives, handles bool)
 		pages := 1 + s.rng.IntN(30)
 		s.fault("its disk has room for %d pages", pages)
 		x.process.Narrow(pages)
+		s.log.MayForget(m.address)
 	}
 	var err error
 	x.p, err = m.OpenIn(x.process, peer.WithClock(peer.Options{Label: fmt.Sprint("s", s.sessions%3), Receives: receives, Logger: s.logger(x.name)}, m.clock.now))

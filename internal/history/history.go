@@ -81,6 +81,7 @@ type Log struct {
 	released bool               // no policy keeps anything back
 	keeps    map[[2]string]bool // whose policy may keep back what of whom: by, from
 	gone     map[string]bool    // who was put out, or may have been
+	forgets  map[string]bool    // who cannot write down all that it is told
 	shown    int
 	marked   int
 	broken   []string
@@ -163,6 +164,17 @@ func (l *Log) MayKeep(by, from string) {
 			r.kept = true
 		}
 	}
+}
+
+// MayForget says that a sender's disk is full: what it was told it cannot write down, and
+// may know less later.
+func (l *Log) MayForget(who string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.forgets == nil {
+		l.forgets = map[string]bool{}
+	}
+	l.forgets[who] = true
 }
 
 // Gone says that somebody is put out, or may be: what it sent or is sent need not be shown
@@ -259,6 +271,8 @@ func (l *Log) Told(now int64, id, to string, state State, why string) {
 	switch {
 	case is < 0:
 		l.contradict("%s at %s is said to be %q, which is no state", id, to, state)
+	case is < was && l.forgets[m.From]:
+		return // it could not write down what it was told
 	case is < was:
 		l.contradict("%s at %s is said to be %s after %s", id, to, state, r.state)
 	case state == Seen && r.shown == 0:
