@@ -135,5 +135,21 @@ func TestCopiesThatArePutAway(t *testing.T) {
 				t.Errorf("%s: %s %s", r.Address, r.State, r.Why)
 			}
 		}
+
+		for _, p := range []*peer.Peer{desk, phone} {
+			if err := p.SetPolicy(t.Context(), "alice", peer.Accept); err != nil {
+				t.Fatal(err)
+			}
+		}
+		sent = send(t, alice, "bob", "in a minute it is too late", peer.SendOptions{Priority: peer.Low, SeenWait: -1, Expires: time.Minute})
+		meshtest.Pass(2 * time.Minute)
+		if trace, err = alice.Message(t.Context(), sent.ID.String()); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range trace.To {
+			if r.State != peer.Refused && r.State != peer.Expired {
+				t.Errorf("%s: %s %s", r.Address, r.State, r.Why)
+			}
+		}
 	})
 }

@@ -204,7 +204,7 @@ func settlePlan(tx *profile.Tx, plan *delivery.Plan) error {
 
 // settleCopies tells the broker what became of copies that came by this line: that they
 // were received, once they were granted to another session of the profile, and that
-// they are refused, once they were put away. Those whose time is over the broker knows.
+// they are refused, once they were put away or their time is over. [CM-8.30]
 func (p *Peer) settleCopies() {
 	p.mu.Lock()
 	copies := make(map[claimKey]*copied, len(p.copies))
@@ -250,9 +250,12 @@ func (p *Peer) settleCopies() {
 	t := p.now()
 	p.mu.Lock()
 	for _, key := range gone {
-		if c := copies[key]; t < c.expires {
-			p.answer(c.line, wire.VerdictRefused, c.refused, key.from, key.id)
+		c := copies[key]
+		why := c.refused
+		if t >= c.expires {
+			why = wire.WhyExpired
 		}
+		p.answer(c.line, wire.VerdictRefused, why, key.from, key.id)
 	}
 	for _, key := range append(received, gone...) {
 		if p.copies[key] == copies[key] {
