@@ -21,14 +21,7 @@ func TestDevicesClaim(t *testing.T) {
 		defer m.Close(alice)
 		desk := m.Join("bob", "desk").Live("b")
 		phoneMachine := m.Join("bob", "phone")
-		synctest.Wait() // desk is told of it
-		asked, err := desk.Requests(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := desk.Admit(t.Context(), asked[0]); err != nil {
-			t.Fatal(err)
-		}
+		admitOne(t, desk)
 		phone := phoneMachine.Live("b")
 		defer m.Close(phone)
 
@@ -106,14 +99,7 @@ func TestCopiesThatArePutAway(t *testing.T) {
 		deskMachine, phoneMachine := m.Join("bob", "desk"), m.Join("bob", "phone")
 		desk := deskMachine.Live("b")
 		defer m.Close(desk)
-		synctest.Wait() // desk is told of it
-		asked, err := desk.Requests(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := desk.Admit(t.Context(), asked[0]); err != nil {
-			t.Fatal(err)
-		}
+		admitOne(t, desk)
 		phone := phoneMachine.Live("b")
 		defer m.Close(phone)
 		other := deskMachine.Live("c")

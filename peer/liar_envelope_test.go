@@ -28,13 +28,7 @@ func TestLiarMisdelivers(t *testing.T) {
 		bob := deceived(t, bobMachine, liar, "b")
 		defer m.Close(bob)
 		meshtest.Online(t, bob)
-		asked, err := bob.Requests(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := bob.Admit(t.Context(), asked[0]); err != nil {
-			t.Fatal(err)
-		}
+		admitOne(t, bob)
 		alice := deceived(t, aliceMachine, liar, "a")
 		carol := deceived(t, carolMachine, liar, "c")
 		phone := deceived(t, phoneMachine, liar, "p")

@@ -217,9 +217,9 @@ func (p *Peer) settleCopies() {
 	if len(copies) == 0 {
 		return
 	}
-	var received, gone []claimKey
+	var settled map[claimKey]bool // whether they were received
 	err := p.home.state.View(p.ctx, p.mesh, func(tx *profile.Tx) error {
-		received, gone = nil, nil
+		settled = map[claimKey]bool{}
 		v, err := tx.InboxView(0)
 		if err != nil {
 			return err
@@ -230,13 +230,11 @@ func (p *Peer) settleCopies() {
 		}
 		for key := range copies {
 			taken, err := tx.Taken(key.from, key.id)
-			switch {
-			case err != nil:
+			if err != nil {
 				return err
-			case taken:
-				received = append(received, key)
-			case !there[key]:
-				gone = append(gone, key)
+			}
+			if taken || !there[key] {
+				settled[key] = taken
 			}
 		}
 		return nil
@@ -244,25 +242,23 @@ func (p *Peer) settleCopies() {
 	if err != nil {
 		return // with the next look
 	}
-	for _, key := range received {
-		p.answer(copies[key].line, wire.VerdictReceived, wire.WhyNone, key.from, key.id)
-	}
 	t := p.now()
 	p.mu.Lock()
-	for _, key := range gone {
+	defer p.mu.Unlock()
+	for key, received := range settled {
 		c := copies[key]
-		why := c.refused
-		if t >= c.expires {
+		verdict, why := wire.VerdictRefused, c.refused
+		switch {
+		case received:
+			verdict, why = wire.VerdictReceived, wire.WhyNone
+		case t >= c.expires:
 			why = wire.WhyExpired
 		}
-		p.answer(c.line, wire.VerdictRefused, why, key.from, key.id)
-	}
-	for _, key := range append(received, gone...) {
-		if p.copies[key] == copies[key] {
+		p.answer(c.line, verdict, why, key.from, key.id)
+		if p.copies[key] == c {
 			delete(p.copies, key)
 		}
 	}
-	p.mu.Unlock()
 }
 
 // keepLook notes what a look found, and tells the program where there is more.

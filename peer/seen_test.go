@@ -19,13 +19,7 @@ func TestSeenSurvivesRestarts(t *testing.T) {
 		machines := []*meshtest.Machine{m.Join("bob", "desk"), m.Join("bob", "phone")}
 		alice := aliceMachine.Live("a")
 		bob := machines[0].Live("b")
-		asked, err := bob.Requests(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := bob.Admit(t.Context(), asked[0]); err != nil {
-			t.Fatal(err)
-		}
+		admitOne(t, bob)
 		m.Close(bob)
 		synctest.Wait()
 		sent := send(t, alice, "bob", "for both devices", peer.SendOptions{AllDevices: true, SeenWait: -1})
@@ -59,13 +53,7 @@ func TestLastWordForAnyDevice(t *testing.T) {
 		defer m.Close(alice)
 		machines := []*meshtest.Machine{m.Join("bob", "desk"), m.Join("bob", "phone")}
 		bob := machines[0].Live("b")
-		asked, err := bob.Requests(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := bob.Admit(t.Context(), asked[0]); err != nil {
-			t.Fatal(err)
-		}
+		admitOne(t, bob)
 		m.Close(bob)
 		synctest.Wait()
 		old := send(t, alice, "bob", "soon too late", peer.SendOptions{Expires: time.Minute, SeenWait: -1})

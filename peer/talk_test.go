@@ -30,6 +30,19 @@ func send(t *testing.T, p *peer.Peer, to, body string, o peer.SendOptions) peer.
 	return sent
 }
 
+// admitOne lets in, as a device of p's user, the first that waits for it.
+func admitOne(t *testing.T, p *peer.Peer) {
+	t.Helper()
+	synctest.Wait() // p is told of it
+	asked, err := p.Requests(t.Context())
+	if err != nil || len(asked) == 0 {
+		t.Fatalf("%d wait: %v", len(asked), err)
+	}
+	if in, err := p.Admit(t.Context(), asked[0]); err != nil || !in {
+		t.Fatalf("let in %v: %v", in, err)
+	}
+}
+
 // states are the states of a message for its recipients, as the sender knows them.
 func states(t *testing.T, p *peer.Peer, id string) []peer.State {
 	t.Helper()

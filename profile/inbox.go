@@ -175,12 +175,13 @@ func (tx *Tx) inboxRows(limit int) (rows []delivery.InboxRow, err error) {
 	if limit <= 0 {
 		limit = math.MaxInt
 	}
+	read := limit
 	if tx.memory != nil {
 		if rows, known := tx.memory.inbox[tx.mesh]; known {
 			return slices.Clone(rows[:min(limit, len(rows))]), nil
 		}
+		read = max(limit, rememberedInbox+1) // all that can be remembered, and one by which to tell
 	}
-	read := max(limit, rememberedInbox+1)
 	err = tx.q.Each("SELECT "+inboxColumns+" FROM inbox WHERE mesh = ? ORDER BY place LIMIT ?", []any{tx.mesh, read},
 		func(r sqlite.Row) error {
 			row, err := tx.scanInbox(r)

@@ -13,8 +13,9 @@ import (
 // memory is what functions that may write know of state.db without reading it, and
 // what they leave to be written once a transaction: see [sqlite.Memory].
 type memory struct {
-	numbers  map[numbering]*number
-	active   map[int64]activity // the last one of each mesh
+	numbers  map[numbering]uint64   // the last inner number that was given out
+	unsaid   map[numbering]struct{} // those of numbers that state.db does not have yet
+	active   map[int64]activity     // the last one of each mesh
 	policies map[sender]policies
 	sent     map[sentID]*sentDirect
 	drops    map[int64][]int64             // places of the outbox that are done with, by mesh
@@ -36,12 +37,6 @@ type numbering struct {
 	session  keys.SessionID
 	audience delivery.Audience
 	priority wire.Priority
-}
-
-// number is the last inner number that was given out.
-type number struct {
-	last   uint64
-	unsaid bool // state.db does not have it yet
 }
 
 // activity is that a session was active, as it was written.
@@ -82,7 +77,7 @@ type sentDirect struct {
 // Forget is [sqlite.Memory]'s.
 func (m *memory) Forget() {
 	*m = memory{
-		numbers: map[numbering]*number{}, active: map[int64]activity{}, policies: map[sender]policies{},
+		numbers: map[numbering]uint64{}, unsaid: map[numbering]struct{}{}, active: map[int64]activity{}, policies: map[sender]policies{},
 		sent: map[sentID]*sentDirect{}, drops: map[int64][]int64{}, inbox: map[int64][]delivery.InboxRow{},
 		streams: map[streamID]delivery.Stream{}, sessions: map[int64][]SessionInfo{},
 	}
@@ -90,16 +85,13 @@ func (m *memory) Forget() {
 
 // Flush is [sqlite.Memory]'s.
 func (m *memory) Flush(q *sqlite.Tx) error {
-	for s, n := range m.numbers {
-		if !n.unsaid {
-			continue
-		}
+	for s := range m.unsaid {
 		if _, err := q.Exec("INSERT INTO numbering (mesh, session, audience, priority, last) VALUES (?, ?, ?, ?, ?)"+
-			" ON CONFLICT DO UPDATE SET last = excluded.last", s.mesh, s.session[:], s.audience[:], uint8(s.priority), n.last); err != nil {
+			" ON CONFLICT DO UPDATE SET last = excluded.last", s.mesh, s.session[:], s.audience[:], uint8(s.priority), m.numbers[s]); err != nil {
 			return err
 		}
-		n.unsaid = false
 	}
+	clear(m.unsaid)
 	for mesh, places := range m.drops {
 		if err := drop(q, mesh, "outbox", places); err != nil {
 			return err

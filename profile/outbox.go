@@ -173,18 +173,16 @@ func (tx *Tx) CountOutbox() (n int, err error) {
 // fails and the number was not used.
 func (tx *Tx) NextNumber(session keys.SessionID, audience delivery.Audience, priority wire.Priority) (n uint64, err error) {
 	stream := numbering{tx.mesh, session, audience, priority}
-	known := tx.memory.numbers[stream]
-	if known == nil {
-		known = &number{}
+	last, known := tx.memory.numbers[stream]
+	if !known {
 		err := tx.q.Get("SELECT last FROM numbering WHERE mesh = ? AND session = ? AND audience = ? AND priority = ?",
-			[]any{tx.mesh, session[:], audience[:], uint8(priority)}, &known.last)
+			[]any{tx.mesh, session[:], audience[:], uint8(priority)}, &last)
 		if err != nil && !errors.Is(err, sqlite.ErrNoRows) {
 			return 0, err
 		}
-		tx.memory.numbers[stream] = known
 	}
-	known.last, known.unsaid = known.last+1, true
-	return known.last, nil
+	tx.memory.numbers[stream], tx.memory.unsaid[stream] = last+1, struct{}{}
+	return last + 1, nil
 }
 
 // blob is a value for a column that may not be NULL.

@@ -54,6 +54,35 @@ func TestRules(t *testing.T) {
 			send(l, "m1")
 			l.Shown(history.Showing{ID: "m1", By: "bob", Time: 101})
 		}, "m1"},
+		"chosen before its time was over, perhaps": {func(l *history.Log) {
+			send(l, "m1")
+			l.Shown(history.Showing{ID: "m1", By: "bob", Time: 99, Latest: 101})
+		}, ""},
+		"over a hole that may have expired": {func(l *history.Log) {
+			send(l, "m1")
+			send(l, "m2")
+			l.Send(history.Message{ID: "m3", Stream: "alice", To: []string{"bob"}})
+			show(l, "m1")
+			l.Shown(history.Showing{ID: "m3", By: "bob", Time: 99, Latest: 101, Gap: true})
+		}, ""},
+		"over a hole that cannot have expired": {func(l *history.Log) {
+			send(l, "m1")
+			send(l, "m2")
+			l.Send(history.Message{ID: "m3", Stream: "alice", To: []string{"bob"}})
+			show(l, "m1")
+			l.Shown(history.Showing{ID: "m3", By: "bob", Time: 98, Latest: 99, Gap: true})
+		}, "nothing went wrong"},
+		"less than before": {func(l *history.Log) {
+			l.Send(history.Message{ID: "m1", From: "alice", To: []string{"bob"}})
+			l.Told(1, "m1", "bob", history.Delivered, "")
+			l.Told(2, "m1", "bob", history.Queued, "")
+		}, "queued after delivered"},
+		"less than before, on a full disk": {func(l *history.Log) {
+			l.MayForget("alice")
+			l.Send(history.Message{ID: "m1", From: "alice", To: []string{"bob"}})
+			l.Told(1, "m1", "bob", history.Delivered, "")
+			l.Told(2, "m1", "bob", history.Queued, "")
+		}, ""},
 		"to somebody else": {func(l *history.Log) {
 			send(l, "m1")
 			l.Shown(history.Showing{ID: "m1", By: "carol", Time: 1})
