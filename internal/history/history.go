@@ -364,8 +364,9 @@ func (l *Log) Untold(now int64) (ids []string) {
 }
 
 // Unsettled lists the messages whose time is over at a time, Unix ms, and of which their
-// sender knows no more than that they wait.
-func (l *Log) Unsettled(now int64) (ids []string) {
+// sender knows no more than that they wait. Where a recipient had been there in time the
+// word that it has the message may have been lost with a link; there tells that.
+func (l *Log) Unsettled(now int64, there func(who string, since, until int64) bool) (ids []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, m := range l.order {
@@ -375,7 +376,7 @@ func (l *Log) Unsettled(now int64) (ids []string) {
 		var waits []string
 		for _, to := range m.To {
 			state := m.to[to].state
-			if state == Pending || state == Queued {
+			if (state == Pending || state == Queued) && !there(to, m.Sent, m.Expires) {
 				waits = append(waits, fmt.Sprintf("%s at %s is %q", m.ID, to, state))
 			} else if state != "" && m.One {
 				waits = nil

@@ -142,6 +142,7 @@ func TestWaiting(t *testing.T) {
 // TestUnsettled: of what nobody took in time its sender hears that; of a message for any
 // one of several, of one.
 func TestUnsettled(t *testing.T) {
+	away := func(string, int64, int64) bool { return false }
 	var l history.Log
 	send := func(id string, one bool, states ...history.State) {
 		l.Send(history.Message{ID: id, To: []string{"bob", "carol"}, One: one, Expires: 100})
@@ -154,11 +155,14 @@ func TestUnsettled(t *testing.T) {
 	send("one", true, history.Queued, history.Expired)
 	send("none", true, history.Queued, history.Queued)
 	send("never sent", false)
-	if got := l.Unsettled(99); len(got) > 0 {
+	if got := l.Unsettled(99, away); len(got) > 0 {
 		t.Errorf("before their time is over: %q", got)
 	}
 	const want = `waits at bob is "pending", none at bob is "queued", none at carol is "queued"`
-	if got := strings.Join(l.Unsettled(100), ", "); got != want {
+	if got := strings.Join(l.Unsettled(100, away), ", "); got != want {
 		t.Errorf("unsettled: %s, want %s", got, want)
+	}
+	if got := l.Unsettled(100, func(string, int64, int64) bool { return true }); len(got) > 0 {
+		t.Errorf("where they may have it: %q", got)
 	}
 }
