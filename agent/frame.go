@@ -59,7 +59,7 @@ func writeSafe(b *strings.Builder, line string) {
 			b.WriteRune('␡')
 		case unseen(r):
 			fmt.Fprintf(b, "[U+%04X]", r)
-		case opensTag(r) && wrapper(line[i+size:]):
+		case opensTag(r) && wrapper(line[i+size:], r != '<'):
 			b.WriteString("&lt;")
 		default:
 			b.WriteRune(r)
@@ -98,9 +98,11 @@ func opensTag(r rune) bool {
 // the tags in which clients wrap what the system, a tool or another session
 // says (<system-reminder>, <task-notification>, <cross-session-message …>).
 // Their names change between versions, so it goes by shape: a name with a
-// hyphen, underscore or colon in it, or one of the words for a speaker. HTML,
-// generics and comparisons in code stay as they are.
-func wrapper(rest string) bool {
+// hyphen, underscore or colon in it, or one of the words for a speaker, with
+// or without a number. HTML, generics and comparisons in code stay as they are.
+// A sign that only passes for less-than stands in no code: after it a name need
+// only begin with such a word.
+func wrapper(rest string, likeness bool) bool {
 	rest = strings.TrimLeftFunc(rest, func(r rune) bool { return r == '/' || unicode.IsSpace(r) || unseen(r) || unicode.Is(unicode.Mn, r) })
 	end := strings.IndexFunc(rest, func(r rune) bool {
 		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.Is(unicode.Mn, r) && !unicode.Is(unicode.Pd, r) &&
@@ -122,10 +124,14 @@ func wrapper(rest string) bool {
 	}) >= 0 {
 		return true
 	}
-	switch name {
-	case "system", "user", "human", "assistant", "developer", "channel", "thinking", "invoke", "parameter", "antml",
-		"result", "results", "hook", "reminder", "notification", "instructions", "instruction", "important", "message", "peer", "claudemesh", "untrusted":
-		return true
+	for _, word := range speakers {
+		if strings.TrimRight(name, "0123456789") == word || likeness && strings.HasPrefix(name, word) {
+			return true
+		}
 	}
 	return false
 }
+
+// speakers are the words by which clients name who speaks, or what.
+var speakers = []string{"system", "user", "human", "assistant", "developer", "channel", "thinking", "invoke", "parameter", "antml",
+	"result", "results", "hook", "reminder", "notification", "instructions", "instruction", "important", "message", "peer", "claudemesh", "untrusted"}
