@@ -41,7 +41,8 @@ var shapes = []shape{
 	{"pairs", []contender{
 		{name: "relay", start: startRelay(false)},
 		{name: "gather", start: startRelay(true)},
-		{name: "memory", start: startSealed},
+		{name: "memory", start: startSealed(false)},
+		{name: "inbox", start: startSealed(true)},
 		{name: "durable", start: startDurable},
 	}, compare},
 	{"queue", []contender{
@@ -52,7 +53,7 @@ var shapes = []shape{
 	}, compare},
 	{"steady", []contender{
 		{name: "relay", start: startRelay(false)},
-		{name: "memory", start: startSealed},
+		{name: "memory", start: startSealed(false)},
 		{name: "durable", start: startDurable},
 	}, steady},
 	{"drain", nil, drain},

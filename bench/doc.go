@@ -19,7 +19,8 @@
 //
 // Shapes:
 //
-//	pairs   as many messages as their slots allow: relay, gather, memory, durable
+//	pairs   as many messages as their slots allow: relay, gather, memory, inbox,
+//	        durable
 //	queue   the same to recipients who are away: nats-fsync, nats, queued,
 //	        and mosquitto where -only names it
 //	steady  one pair, 200 messages a second, how long each takes: relay, memory,
@@ -38,6 +39,10 @@
 //	memory   claudemesh's broker with its store, sealed messages, each stored
 //	         by its recipient before it says received, and acknowledged to its
 //	         sender; but outbox and inbox are maps in memory.
+//	inbox    the same, but each recipient writes what comes into the inbox of a
+//	         profile, by the functions of package profile that a peer uses: its id
+//	         and its row are on disk before it says received; then the row goes, and
+//	         how far the order was shown is written. The outbox is in memory.
 //	durable  the whole product: peers of package peer with profiles on disk, their
 //	         outbox, inbox, history and receipts.
 //	queued   sealed messages to peers who are away, acknowledged once the

@@ -61,7 +61,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) (err error
 		return err
 	}
 	if cfg.profile != "" {
-		stop, err := profile(cfg.profile)
+		stop, err := profileTime(cfg.profile)
 		if err != nil {
 			return err
 		}
@@ -79,8 +79,8 @@ func run(ctx context.Context, args []string, out, progress io.Writer) (err error
 	return nil
 }
 
-// profile writes where the processors' time goes, until stop.
-func profile(path string) (stop func(), err error) {
+// profileTime writes where the processors' time goes, until stop.
+func profileTime(path string) (stop func(), err error) {
 	f, err := os.Create(path)
 	if err != nil {
 		return nil, err

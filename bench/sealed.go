@@ -10,13 +10,15 @@ import (
 	"sync"
 	"time"
 
+	"github.com/claudemesh/claudemesh-go/delivery"
 	"github.com/claudemesh/claudemesh-go/keys"
 	"github.com/claudemesh/claudemesh-go/seal"
 	"github.com/claudemesh/claudemesh-go/wire"
 )
 
-// sealedRig is the product's broker and protocol with peers whose outbox and
-// inbox are maps in memory: what crosses the socket, without the profile.
+// sealedRig is the product's broker and protocol with peers whose outbox is a map in
+// memory, and their inbox too, or else what a profile has: what crosses the socket,
+// without the rest of the profile.
 type sealedRig struct {
 	*load
 	mesh    *mesh
@@ -40,38 +42,51 @@ type link struct {
 	recipient *client
 	opening   *seal.Pair
 	inbox     map[keys.MessageID]struct{} // of the recipient's goroutine alone
-	receipts  chan keys.MessageID
+	disk      *diskInbox                  // nil: inbox is all there is
+	receipts  chan arrived
+}
+
+// arrived is a message of which its sender is to be told.
+type arrived struct {
+	id  keys.MessageID
+	row *delivery.InboxRow // where it is on disk
 }
 
 // inboxKeeps is how many ids an inbox in memory remembers before it begins
 // anew: enough to find a repetition, little enough to be no load of its own.
 const inboxKeeps = 1 << 14
 
-func startSealed(ctx context.Context, cfg config, size int) (rig, error) {
-	m, err := startMesh(ctx, 2*cfg.pairs)
-	if err != nil {
-		return nil, err
-	}
-	r := &sealedRig{load: newLoad(cfg), mesh: m}
-	for pair := range cfg.pairs {
-		l, err := newLink(ctx, m, pair, size, cfg.inFlight)
-		if l != nil {
-			r.links = append(r.links, l)
-		}
+// startSealed starts pairs whose recipients' inboxes are on disk, or in memory.
+func startSealed(onDisk bool) func(ctx context.Context, cfg config, size int) (rig, error) {
+	return func(ctx context.Context, cfg config, size int) (rig, error) {
+		m, err := startMesh(ctx, 2*cfg.pairs)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("pair %d: %w", pair, err), r.close())
+			return nil, err
 		}
-		r.readers.Go(func() { r.fail(l.readAcks(r.load)) })
-		r.readers.Go(func() { r.fail(l.readMessages(r.load, m.id)) })
-		r.readers.Go(func() { r.fail(l.writeReceipts()) })
+		r := &sealedRig{load: newLoad(cfg), mesh: m}
+		for pair := range cfg.pairs {
+			l, err := newLink(ctx, m, pair, size, cfg.inFlight)
+			if l != nil {
+				r.links = append(r.links, l)
+			}
+			if err == nil && onDisk {
+				l.disk, err = openInbox(ctx, m, fmt.Sprintf("profile%d", pair))
+			}
+			if err != nil {
+				return nil, errors.Join(fmt.Errorf("pair %d: %w", pair, err), r.close())
+			}
+			r.readers.Go(func() { r.fail(l.readAcks(r.load)) })
+			r.readers.Go(func() { r.fail(l.readMessages(r.load, m.id)) })
+			r.readers.Go(func() { r.fail(l.writeReceipts(r.load)) })
+		}
+		return r, nil
 	}
-	return r, nil
 }
 
 func newLink(ctx context.Context, m *mesh, pair, size, inFlight int) (*link, error) {
 	from, to := m.peers[2*pair], m.peers[2*pair+1]
 	l := &link{pair: pair, address: "user" + strconv.Itoa(2*pair+1), body: strings.Repeat("x", size), out: map[keys.MessageID]uint64{},
-		inbox: map[keys.MessageID]struct{}{}, receipts: make(chan keys.MessageID, inFlight)}
+		inbox: map[keys.MessageID]struct{}{}, receipts: make(chan arrived, inFlight)}
 	var err error
 	if l.sealing, err = seal.NewPair(from, to.Public()); err != nil {
 		return nil, err
@@ -138,9 +153,12 @@ func (l *link) readAcks(all *load) error {
 	}
 }
 
-// readMessages opens what arrives, checks its order and keeps its id.
+// readMessages opens what arrives, checks its order and keeps its id, on disk all of it.
 func (l *link) readMessages(all *load, mesh keys.MeshID) error {
 	defer close(l.receipts)
+	if l.disk != nil {
+		defer l.disk.writing.Wait() // before that
+	}
 	for next := uint64(1); ; {
 		f, payload, err := l.recipient.read(context.Background())
 		if err != nil {
@@ -164,28 +182,55 @@ func (l *link) readMessages(all *load, mesh keys.MeshID) error {
 				clear(l.inbox)
 			}
 			l.inbox[d.ID] = struct{}{}
+			if l.disk != nil {
+				l.disk.put(&m, payload, func(row *delivery.InboxRow, err error) {
+					if err != nil {
+						all.fail(fmt.Errorf("recipient %d: %w", l.pair, err))
+						return
+					}
+					l.receipts <- arrived{row.ID, row}
+				})
+				continue
+			}
 		}
-		l.receipts <- d.ID
+		l.receipts <- arrived{id: d.ID}
 	}
 }
 
-// writeReceipts says received for all that came meanwhile.
-func (l *link) writeReceipts() error {
+// writeReceipts says received for all that came meanwhile. Where that is on disk it
+// counts as shown then.
+func (l *link) writeReceipts(all *load) error {
+	defer func() {
+		for range l.receipts { // nobody waits for room
+		}
+	}()
 	receipt := wire.Receipt{State: wire.VerdictReceived, From: l.sealing.Own()}
-	for id := range l.receipts {
-		receipt.IDs = append(receipt.IDs[:0], id)
-		for more := true; more && len(receipt.IDs) < wire.MaxIDs; {
+	for a := range l.receipts {
+		receipt.IDs = receipt.IDs[:0]
+		var rows []*delivery.InboxRow
+		for more := true; more; {
+			receipt.IDs = append(receipt.IDs, a.id)
+			if a.row != nil {
+				rows = append(rows, a.row)
+			}
+			if len(receipt.IDs) == wire.MaxIDs {
+				break
+			}
 			select {
-			case id, ok := <-l.receipts:
-				if more = ok; ok {
-					receipt.IDs = append(receipt.IDs, id)
-				}
+			case a, more = <-l.receipts:
 			default:
 				more = false
 			}
 		}
 		if err := l.recipient.receipt(&receipt); err != nil {
 			return fmt.Errorf("recipient %d: %w", l.pair, err)
+		}
+		if len(rows) > 0 {
+			l.disk.shown(rows, func(err error) {
+				if err != nil {
+					all.fail(fmt.Errorf("recipient %d: %w", l.pair, err))
+				}
+			})
 		}
 	}
 	return nil
@@ -197,5 +242,9 @@ func (r *sealedRig) close() error {
 		l.recipient.close()
 	}
 	r.readers.Wait()
-	return r.mesh.close()
+	var err error
+	for _, l := range r.links {
+		err = errors.Join(err, l.disk.close())
+	}
+	return errors.Join(err, r.mesh.close())
 }
