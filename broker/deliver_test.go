@@ -5,9 +5,11 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/coder/websocket"
 
@@ -345,11 +347,45 @@ func (c *client) wantSlow() {
 	}
 }
 
+// Who was told of a commit and sends again at once shares the next one with what
+// gathered meanwhile; what gathered does not wait long for who says nothing.
+func TestCommitsGather(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var slow *slowStore
+		w := newWorld(t, func(o *Options) { slow = newSlowStore(t, o) })
+		to := w.join("dave", "desk").Public()
+		a, b := w.hello(w.alice, wire.ReceivesReplies), w.hello(w.join("bob", "desk"), wire.ReceivesReplies)
+		slow.sizes = nil
+		for _, again := range []bool{true, false} {
+			slow.hold()
+			first := a.message(to, "is being stored")
+			synctest.Wait()
+			second := b.message(to, "comes meanwhile")
+			<-timeAfter(10) // the commit takes some time
+			began := time.Now()
+			slow.release()
+			a.wantAck(first, wire.StateQueued)
+			if again {
+				a.wantAck(a.message(to, "comes at once"), wire.StateQueued)
+			}
+			b.wantAck(second, wire.StateQueued)
+			if d := time.Since(began); again && d > 0 || !again && d != 5*time.Millisecond {
+				t.Errorf("after %v", d)
+			}
+			<-timeAfter(100)
+		}
+		if want := []int{1, 2, 1, 1}; !slices.Equal(slow.sizes, want) {
+			t.Errorf("commits of %d, not of %d", slow.sizes, want)
+		}
+	})
+}
+
 // slowStore is a store whose commits can be held and made to fail.
 type slowStore struct {
 	store.Store
-	gate chan struct{} // capacity 1: free
-	err  chan error    // capacity 1: what Submit answers
+	gate  chan struct{} // capacity 1: free
+	err   chan error    // capacity 1: what Submit answers
+	sizes []int         // of the batches, in their order
 }
 
 func newSlowStore(t *testing.T, o *Options) *slowStore {
@@ -375,6 +411,7 @@ func (s *slowStore) fail(err error) {
 
 func (s *slowStore) Submit(b store.Batch, done func([]delivery.ClaimResult, error)) {
 	err := <-s.err
+	s.sizes = append(s.sizes, len(b.Ops)) // one batch at a time is under way
 	s.err <- err
 	if err != nil {
 		go done(nil, err)

@@ -248,7 +248,7 @@ func (m *mesh) close() {
 	}
 	m.closed = true
 	m.disarm()
-	for _, t := range []**time.Timer{&m.presence.timer, &m.store.pause} {
+	for _, t := range []**time.Timer{&m.presence.timer, &m.store.pause, &m.store.await} {
 		m.b.stop(*t)
 		*t = nil
 	}
