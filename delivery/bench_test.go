@@ -42,12 +42,12 @@ func TestRoutingAllocatesLittle(t *testing.T) {
 	if got := testing.AllocsPerRun(10_000, one); got > most {
 		t.Errorf("%.1f allocations a message, at most %d", got, most)
 	}
-	if n := len(r.b.known) + len(r.b.briefs.at); n > remembered {
+	if n := len(r.b.known) + r.b.briefs.len(); n > remembered {
 		t.Errorf("%d messages are remembered, at most %d", n, remembered)
 	}
 	r.now += wire.RememberedByBroker + sweepEvery
 	r.b.Tick(r.now)
-	if n := len(r.b.known) + len(r.b.briefs.at); n != 0 {
+	if n := len(r.b.known) + r.b.briefs.len(); n != 0 {
 		t.Errorf("%d messages are remembered after ten minutes", n)
 	}
 }

@@ -188,9 +188,7 @@ func (b *Broker) goBack(by int64) {
 	for i := b.ring.head; i < len(b.ring.entries); i++ {
 		b.ring.entries[i].at -= by
 	}
-	for i := range b.briefs.list {
-		b.briefs.list[i].since -= by
-	}
+	b.briefs.goBack(by)
 	for _, p := range b.peers {
 		p.active -= by
 	}

@@ -189,7 +189,7 @@ func TestFinishedWhileItsCommitFailed(t *testing.T) {
 	r.want("sent again", "ack c3 m1 at p2 delivered")
 	r.now += wire.RememberedByBroker + sweepEvery
 	r.b.Tick(r.now)
-	if n := len(r.b.known) + len(r.b.briefs.at); n != 0 {
+	if n := len(r.b.known) + r.b.briefs.len(); n != 0 {
 		t.Errorf("%d messages are remembered after ten minutes", n)
 	}
 }

@@ -366,20 +366,20 @@ func TestFinishedMessagesAreRememberedInLittle(t *testing.T) {
 		r.receipt(2, wire.VerdictReceived, 1, m)
 		r.say()
 	}
-	if known, brief := len(r.b.known), len(r.b.briefs.at); known != 0 || brief != remembered {
+	if known, brief := len(r.b.known), r.b.briefs.len(); known != 0 || brief < remembered/2 || brief > remembered {
 		t.Fatalf("%d messages are known, %d in brief", known, brief)
 	}
-	r.receipt(2, wire.VerdictReceived, 1, 20)
+	r.receipt(2, wire.VerdictReceived, 1, remembered-20)
 	r.want("said again by its recipient", "")
 	since := r.now
 	r.now++
-	trace := r.b.Trace(peerKey(1), messageID(20))
+	trace := r.b.Trace(peerKey(1), messageID(remembered-20))
 	if want := []wire.TraceState{{To: peerKey(2), State: wire.StateDelivered, Time: since}}; !slices.Equal(trace, want) {
 		t.Fatalf("trace: %+v", trace)
 	}
-	r.send(1, 20, 2)
-	r.send(1, 21, 2)
-	r.want("sent again", "ack c1 m20 at p2 delivered; ack c1 m21 at p2 delivered")
+	r.send(1, remembered-20, 2)
+	r.send(1, remembered-21, 2)
+	r.want("sent again", fmt.Sprintf("ack c1 m%d at p2 delivered; ack c1 m%d at p2 delivered", remembered-20, remembered-21))
 	r.send(1, 3, 2)
 	r.want("the oldest is forgotten", "deliver m3 to c2")
 	r.receipt(2, wire.VerdictReceived, 1, 3)
@@ -389,11 +389,11 @@ func TestFinishedMessagesAreRememberedInLittle(t *testing.T) {
 		r.receipt(2, wire.VerdictReceived, 1, remembered+100+m)
 		r.say()
 	}
-	r.send(1, 20, 2)
-	r.want("sent once more", "ack c1 m20 at p2 delivered")
+	r.send(1, remembered-20, 2)
+	r.want("sent once more", fmt.Sprintf("ack c1 m%d at p2 delivered", remembered-20))
 	r.now += wire.RememberedByBroker + sweepEvery
 	r.b.Tick(r.now)
-	if known, brief := len(r.b.known), len(r.b.briefs.at); known != 0 || brief != 0 {
+	if known, brief := len(r.b.known), r.b.briefs.len(); known != 0 || brief != 0 {
 		t.Fatalf("after ten minutes %d messages are known, %d in brief", known, brief)
 	}
 }

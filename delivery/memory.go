@@ -80,66 +80,81 @@ func (b *Broker) forgetOne() {
 
 // briefs are the messages to one recipient that reached it, as most do: what a
 // repetition is answered with, and no pointer, so that the collector need not look at
-// them. They stand in a ring, in the order in which they finished: number n at n modulo
-// remembered.
-type briefs struct {
-	list        []brief
-	first, next uint64                // numbers: those below first are forgotten
-	at          map[messageKey]uint32 // where in list
+// them. They are forgotten half of them at a time: to find and take out the oldest one
+// for each that is added costs more than all else that is done about it.
+type briefs struct{ newer, older half }
+
+// half is those that finished within a time.
+type half struct {
+	at          map[messageKey]brief
+	first, last int64 // when they finished
 }
 
 type brief struct {
-	messageKey
 	to      uint32 // the recipient's number
 	expires int64
 	since   int64
 }
 
-// add adds one, in the place of the oldest where there are many.
-func (l *briefs) add(e brief) {
-	if l.next-l.first == remembered {
-		l.forgetOne()
+// add adds one.
+func (l *briefs) add(key messageKey, e brief) {
+	if len(l.newer.at) >= remembered/2 {
+		l.turn()
 	}
-	at := uint32(l.next % remembered)
-	if int(at) == len(l.list) {
-		l.list = append(l.list, e)
-	} else {
-		l.list[at] = e
+	h := &l.newer
+	if len(h.at) == 0 {
+		h.first = e.since
 	}
-	if l.at == nil {
-		l.at = map[messageKey]uint32{}
+	if h.at == nil {
+		h.at = map[messageKey]brief{}
 	}
-	l.at[e.messageKey] = at
-	l.next++
+	h.at[key], h.last = e, e.since
 }
 
-// forget forgets those that finished ten minutes ago.
+// turn forgets the older half; the newer one takes its place, and lends it its memory.
+func (l *briefs) turn() {
+	l.newer, l.older = l.older, l.newer
+	clear(l.newer.at)
+}
+
+// forget forgets those that finished ten minutes ago, at the latest when the next ten
+// are over.
 func (l *briefs) forget(now int64) {
-	for l.first < l.next && l.list[l.first%remembered].since+wire.RememberedByBroker <= now {
-		l.forgetOne()
+	const within = wire.RememberedByBroker
+	if len(l.newer.at) > 0 && l.newer.first+within <= now {
+		l.turn()
 	}
-	if l.first == l.next {
-		*l = briefs{}
+	for _, h := range []*half{&l.newer, &l.older} {
+		if h.last+within <= now {
+			*h = half{}
+		}
 	}
 }
 
-func (l *briefs) forgetOne() {
-	at := uint32(l.first % remembered)
-	if key := l.list[at].messageKey; l.at[key] == at { // else it was taken out
-		delete(l.at, key)
+// take takes one out, unless it finished ten minutes ago.
+func (l *briefs) take(key messageKey, now int64) (brief, bool) {
+	for _, h := range []*half{&l.newer, &l.older} {
+		if e, ok := h.at[key]; ok {
+			delete(h.at, key)
+			return e, e.since+wire.RememberedByBroker > now
+		}
 	}
-	l.first++
+	return brief{}, false
 }
 
-// take takes one out.
-func (l *briefs) take(key messageKey) (brief, bool) {
-	at, ok := l.at[key]
-	if !ok {
-		return brief{}, false
+// goBack moves the times of all.
+func (l *briefs) goBack(by int64) {
+	for _, h := range []*half{&l.newer, &l.older} {
+		h.first -= by
+		h.last -= by
+		for key, e := range h.at {
+			e.since -= by
+			h.at[key] = e
+		}
 	}
-	delete(l.at, key)
-	return l.list[at], true
 }
+
+func (l *briefs) len() int { return len(l.newer.at) + len(l.older.at) }
 
 // plain tells whether a message had one recipient, who has it, and nothing is to be
 // done about it any more.
@@ -152,7 +167,7 @@ func (m *message) plain() bool {
 // shorten remembers a message by what a repetition needs.
 func (b *Broker) shorten(m *message) {
 	it := &m.first
-	b.briefs.add(brief{m.key(), it.to.number, m.expires, it.since})
+	b.briefs.add(m.key(), brief{it.to.number, m.expires, it.since})
 	delete(b.known, m.key())
 	if !it.waits && len(b.free) < maxFree {
 		b.free = append(b.free, m)
@@ -178,7 +193,7 @@ func (b *Broker) find(key messageKey) *message {
 	if m := b.known[key]; m != nil {
 		return m
 	}
-	e, ok := b.briefs.take(key)
+	e, ok := b.briefs.take(key, b.now)
 	if !ok {
 		return nil
 	}
