@@ -2,6 +2,7 @@ package seal
 
 import (
 	"bytes"
+	"encoding/base64"
 	"strings"
 	"unicode/utf8"
 
@@ -18,13 +19,13 @@ func (m *Message) decodeFast(data []byte) bool {
 	}
 	r := reader{rest: data, ok: true}
 	r.want(`{"id":`)
-	r.binary(m.ID.UnmarshalText(r.raw()))
+	r.binary(m.ID.UnmarshalText(r.coded(len(m.ID))))
 	r.want(`,"mesh":`)
-	r.binary(m.Mesh.UnmarshalText(r.raw()))
+	r.binary(m.Mesh.UnmarshalText(r.coded(len(m.Mesh))))
 	r.want(`,"from":`)
-	r.binary(m.From.UnmarshalText(r.raw()))
+	r.binary(m.From.UnmarshalText(r.coded(len(m.From))))
 	r.want(`,"session":`)
-	r.binary(m.Session.UnmarshalText(r.raw()))
+	r.binary(m.Session.UnmarshalText(r.coded(len(m.Session))))
 	if r.has(`,"label":`) {
 		m.Label = r.text()
 	}
@@ -36,10 +37,10 @@ func (m *Message) decodeFast(data []byte) bool {
 	r.want(`,"kind":`)
 	m.Kind = r.kind()
 	if r.has(`,"reply_to":`) {
-		r.binary(m.ReplyTo.UnmarshalText(r.raw()))
+		r.binary(m.ReplyTo.UnmarshalText(r.coded(len(m.ReplyTo))))
 	}
 	if r.has(`,"thread":`) {
-		r.binary(m.Thread.UnmarshalText(r.raw()))
+		r.binary(m.Thread.UnmarshalText(r.coded(len(m.Thread))))
 	}
 	if r.has(`,"depth":`) {
 		m.Depth = r.small(MaxDepth)
@@ -53,7 +54,7 @@ func (m *Message) decodeFast(data []byte) bool {
 	r.want(`,"at":{"n":`)
 	m.At.N = r.number()
 	r.want(`,"hash":`)
-	r.binary(m.At.Hash.UnmarshalText(r.raw()))
+	r.binary(m.At.Hash.UnmarshalText(r.coded(len(m.At.Hash))))
 	r.want(`}`)
 	if r.has(`,"body":`) {
 		m.Body = r.text()
@@ -98,6 +99,18 @@ func (r *reader) raw() []byte {
 		return nil
 	}
 	text := r.rest[:end]
+	r.rest = r.rest[end+1:]
+	return text
+}
+
+// coded reads the text of a value of so many bytes, which is as long as it has to be.
+func (r *reader) coded(size int) []byte {
+	end := 1 + base64.RawURLEncoding.EncodedLen(size)
+	if len(r.rest) <= end || r.rest[0] != '"' || r.rest[end] != '"' {
+		r.ok = false
+		return nil
+	}
+	text := r.rest[1:end]
 	r.rest = r.rest[end+1:]
 	return text
 }
@@ -259,7 +272,7 @@ func (r *reader) audience(a *Audience) {
 		a.Count = r.small(MaxRecipients)
 	}
 	if has(`,"session":`) {
-		r.binary(a.Session.UnmarshalText(r.raw()))
+		r.binary(a.Session.UnmarshalText(r.coded(len(a.Session))))
 	}
 	if has(`,"one":true`) {
 		a.One = true
@@ -275,7 +288,7 @@ func (r *reader) keys(a *Audience) {
 	}
 	for r.ok && len(a.Keys) <= MaxListed {
 		a.Keys = append(a.Keys, keys.Public{})
-		r.binary(a.Keys[len(a.Keys)-1].UnmarshalText(r.raw()))
+		r.binary(a.Keys[len(a.Keys)-1].UnmarshalText(r.coded(len(a.Keys[0]))))
 		if r.has(`]`) {
 			return
 		}
@@ -289,9 +302,9 @@ func (r *reader) receipts(list *[]Receipt) {
 	for r.ok && len(*list) <= MaxReceipts {
 		var receipt Receipt
 		r.want(`{"id":`)
-		r.binary(receipt.ID.UnmarshalText(r.raw()))
+		r.binary(receipt.ID.UnmarshalText(r.coded(len(receipt.ID))))
 		r.want(`,"hash":`)
-		r.binary(receipt.Hash.UnmarshalText(r.raw()))
+		r.binary(receipt.Hash.UnmarshalText(r.coded(len(receipt.Hash))))
 		r.want(`,"state":`)
 		receipt.State = State(r.text())
 		if r.has(`,"why":`) {
