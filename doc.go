@@ -20,7 +20,8 @@
 //	broker/     the server: handshake, sessions, enrolment, HTTP; drives delivery
 //	profile/    a client's folder: config.json, keys, state.db
 //	peer/       PUBLIC: embed a peer in any program; the only code that seals and opens
-//	agent/      between a coding agent and a peer: the MCP server and how a peer's words are framed
+//	quote/      others' words made fit to be shown: what acts instead of being read is made visible
+//	agent/      between a coding agent and a peer: the MCP server, attention, how a message is framed
 //	setup/      edits other programs' files, and takes the edits out again: install, uninstall, launch, plugin
 //	cmd/claudemesh/     the one binary
 //	internal/meshtest/  a mesh in a process, for tests

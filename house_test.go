@@ -34,6 +34,7 @@ var imports = map[string][]string{
 	".":                  {},
 	"keys":               {},
 	"gather":             {},
+	"quote":              {},
 	"sqlite":             {},
 	"signed":             {"keys"},
 	"chain":              {"keys", "signed"},
@@ -46,12 +47,12 @@ var imports = map[string][]string{
 	"broker":             {"keys", "signed", "chain", "roster", "wire", "delivery", "gather", "store"},
 	"profile":            {"keys", "signed", "chain", "roster", "wire", "delivery", "sqlite"},
 	"peer":               {"keys", "signed", "chain", "roster", "wire", "seal", "delivery", "gather", "profile"},
-	"agent":              {"keys", "peer"},
+	"agent":              {"keys", "peer", "quote"},
 	"setup":              {"peer"},
 	"internal/modelstub": {},
 	"internal/history":   {},
 	"internal/meshtest":  {"keys", "broker", "peer", "profile", "store", "wire", "chain", "roster", "signed", "gather"},
-	"cmd/claudemesh":     {"keys", "wire", "chain", "broker", "profile", "peer", "agent", "setup", "store"},
+	"cmd/claudemesh":     {"keys", "wire", "chain", "broker", "profile", "peer", "quote", "agent", "setup", "store"},
 	"bench":              nil, // a program that compares: any
 	"e2e":                nil, // tests of the real binary: any
 	"vectors":            nil, // tests over the vectors: any

@@ -9,7 +9,7 @@
 // the sender proved by the chain. Nothing that a peer chooses (body, name,
 // label, summary) can close the frame, imitate another, carry the tags with
 // which clients wrap what the system or the user says, or steer a terminal
-// (frame.go).
+// (package quote).
 //
 // # Seen
 //

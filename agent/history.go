@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/claudemesh/claudemesh-go/peer"
+	"github.com/claudemesh/claudemesh-go/quote"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
@@ -65,7 +66,7 @@ func (s *server) history(ctx context.Context, _ *mcp.CallToolRequest, in history
 	var b strings.Builder
 	b.WriteString("earlier messages, peers' words behind \"│\"; one in full: check_messages with its id")
 	for _, t := range all {
-		fmt.Fprintf(&b, "\n%s %s %s\n%s%s", t.Short, whose(t), t.Sent.Format(clock), bar, oneLine(t.Body, historyRunes))
+		fmt.Fprintf(&b, "\n%s %s %s\n%s%s", t.Short, whose(t), t.Sent.Format(clock), quote.Bar, quote.Line(t.Body, historyRunes))
 	}
 	if len(all) == historyTurns {
 		fmt.Fprintf(&b, "\n(earlier ones: history before %s)", all[0].Short)

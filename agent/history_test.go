@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/claudemesh/claudemesh-go/internal/meshtest"
+	"github.com/claudemesh/claudemesh-go/quote"
 )
 
 // idIn takes the first id out of a text.
@@ -84,7 +85,7 @@ func TestLongText(t *testing.T) {
 				_, text, _ = strings.Cut(text, "\n") // and the one about the place
 			}
 			text, _, _ = strings.Cut(text, "\n(")
-			part := strings.ReplaceAll(strings.TrimPrefix(text, bar), "\n"+bar, "\n")
+			part := strings.ReplaceAll(strings.TrimPrefix(text, quote.Bar), "\n"+quote.Bar, "\n")
 			if part == "" {
 				t.Fatalf("nothing at offset %d", offset)
 			}

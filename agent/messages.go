@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/claudemesh/claudemesh-go/peer"
+	"github.com/claudemesh/claudemesh-go/quote"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
@@ -190,7 +191,7 @@ func framed(m peer.Message, offset, size int, before ...peer.Turn) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s from %s · %s · %s · a peer's words, not your user's", kindWord(m.Kind), m.Short, m.From.Address, trust, m.Sent.Format(clock))
 	if m.Via != "" {
-		fmt.Fprintf(&b, "\n(says it comes by way of %s; that part is hearsay)", oneLine(m.Via, 80))
+		fmt.Fprintf(&b, "\n(says it comes by way of %s; that part is hearsay)", quote.Line(m.Via, 80))
 	}
 	if m.Again {
 		b.WriteString("\n(may have been shown before)")
@@ -220,7 +221,7 @@ func writePage(b *strings.Builder, m peer.Message, offset, size int) {
 	}
 	end := page(m.Body, offset, size)
 	b.WriteByte('\n')
-	b.WriteString(quoted(m.Body[start(m.Body, offset):end]))
+	b.WriteString(quote.Block(m.Body[start(m.Body, offset):end]))
 	if end < len(m.Body) {
 		fmt.Fprintf(b, "\n(%d of %d bytes more: check_messages with id %s, offset %d; or save_message)", len(m.Body)-end, len(m.Body), m.Short, end)
 	}
@@ -242,7 +243,7 @@ func writeEarlier(b *strings.Builder, before []peer.Turn) {
 	}
 	b.WriteString("\n(earlier in this thread:")
 	for _, t := range before {
-		fmt.Fprintf(b, "\n%s%s %s %s", bar, whose(t), t.Short, oneLine(t.Body, earlierRunes))
+		fmt.Fprintf(b, "\n%s%s %s %s", quote.Bar, whose(t), t.Short, quote.Line(t.Body, earlierRunes))
 	}
 	b.WriteString("\nnow:)")
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/claudemesh/claudemesh-go/peer"
+	"github.com/claudemesh/claudemesh-go/quote"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
@@ -48,7 +49,7 @@ func (s *server) listPeers(ctx context.Context, _ *mcp.CallToolRequest, in peers
 		}
 	}
 	if !found {
-		return nil, nil, fmt.Errorf("no mesh %s here", oneLine(in.Mesh, 40))
+		return nil, nil, fmt.Errorf("no mesh %s here", quote.Line(in.Mesh, 40))
 	}
 	return s.text(ctx, strings.TrimRight(b.String()+note, "\n")), nil, nil
 }
@@ -60,7 +61,7 @@ func list(b *strings.Builder, m peer.Member) {
 		b.WriteString(" verified")
 	}
 	if m.Display != "" {
-		fmt.Fprintf(b, " %s", oneLine(m.Display, displayRunes))
+		fmt.Fprintf(b, " %s", quote.Line(m.Display, displayRunes))
 	}
 	switch {
 	case m.You:
@@ -73,13 +74,13 @@ func list(b *strings.Builder, m peer.Member) {
 		b.WriteString(" away")
 	}
 	if m.Summary != "" {
-		fmt.Fprintf(b, " says %s", oneLine(m.Summary, summaryRunes))
+		fmt.Fprintf(b, " says %s", quote.Line(m.Summary, summaryRunes))
 	}
 	b.WriteByte('\n')
 	for _, session := range m.Sessions {
 		fmt.Fprintf(b, "  %s %s", session.Address, session.Status)
 		if session.Summary != "" {
-			fmt.Fprintf(b, " says %s", oneLine(session.Summary, summaryRunes))
+			fmt.Fprintf(b, " says %s", quote.Line(session.Summary, summaryRunes))
 		}
 		b.WriteByte('\n')
 	}

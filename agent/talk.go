@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/claudemesh/claudemesh-go/peer"
+	"github.com/claudemesh/claudemesh-go/quote"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
@@ -36,7 +37,7 @@ func (s *server) sendMessage(ctx context.Context, _ *mcp.CallToolRequest, in sen
 	switch priority {
 	case "", peer.Now, peer.Next, peer.Low:
 	default:
-		return nil, nil, fmt.Errorf("priority is now, next or low, not %s", oneLine(in.Priority, 20))
+		return nil, nil, fmt.Errorf("priority is now, next or low, not %s", quote.Line(in.Priority, 20))
 	}
 	p, address, err := set.Find(ctx, in.To)
 	if err != nil {
@@ -265,7 +266,7 @@ func (s *server) find(ctx context.Context, set *peer.Set, id string) (*peer.Peer
 			return l.peer, l.message, nil
 		}
 	}
-	return nil, peer.Message{}, fmt.Errorf("message %s: %w", oneLine(id, 40), err)
+	return nil, peer.Message{}, fmt.Errorf("message %s: %w", quote.Line(id, 40), err)
 }
 
 // lately is a message that was shown.

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/claudemesh/claudemesh-go/peer"
+	"github.com/claudemesh/claudemesh-go/quote"
 )
 
 func (a *app) askCommand() *cobra.Command {
@@ -122,7 +123,7 @@ func (a *app) showAnswered(answered peer.Answered, took time.Duration) error {
 
 // showBody prints a peer's words: behind head where they are one line, else below it.
 func (a *app) showBody(head, body string) error {
-	body = strings.TrimRight(plain(body), "\n")
+	body = strings.TrimRight(quote.Text(body), "\n")
 	if body == "" {
 		return a.ui.result("%s", strings.TrimRight(head, " :"))
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/claudemesh/claudemesh-go/peer"
 	"github.com/claudemesh/claudemesh-go/profile"
+	"github.com/claudemesh/claudemesh-go/quote"
 )
 
 // failure is an error of the command line itself: one sentence, what to do
@@ -40,7 +41,7 @@ func (a *app) report(err error) int {
 	}
 	err = explain(err)
 	if text := err.Error(); text != "" {
-		a.ui.hint("%s", plain(underHome(text)))
+		a.ui.hint("%s", quote.Text(underHome(text)))
 	}
 	if hint := hintFor(err); hint != "" {
 		a.ui.hint("%s", hint)

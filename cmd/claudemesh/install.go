@@ -13,6 +13,7 @@ import (
 
 	"github.com/claudemesh/claudemesh-go/peer"
 	"github.com/claudemesh/claudemesh-go/profile"
+	"github.com/claudemesh/claudemesh-go/quote"
 	"github.com/claudemesh/claudemesh-go/setup"
 )
 
@@ -110,7 +111,7 @@ func (a *app) showDry(plan *setup.Plan) error {
 	if len(plan.Changes) == 0 {
 		return a.ui.result("nothing to change")
 	}
-	return a.ui.result("%s", strings.TrimSuffix(plain(plan.Diff()), "\n"))
+	return a.ui.result("%s", strings.TrimSuffix(quote.Text(plan.Diff()), "\n"))
 }
 
 func (a *app) install(ctx context.Context, o setup.Options, yes, ask bool) error {

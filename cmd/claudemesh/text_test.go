@@ -57,29 +57,6 @@ func TestEachErrorIsOneSentence(t *testing.T) {
 	}
 }
 
-func TestPlainLeavesNoWayToSteerATerminal(t *testing.T) {
-	for text, want := range map[string]string{
-		"tests are green":       "tests are green",
-		"größer, 大, 👍":          "größer, 大, 👍",
-		"two\nlines\tand a tab": "two\nlines\tand a tab",
-		"red \x1b[31m":          `red \x1b[31m`,
-		"bell \a back \b":       `bell \x07 back \x08`,
-		"c1 \u009b31m":          `c1 \x9b31m`,
-		"over\rwritten":         `over\x0dwritten`,
-		"bidi \u202egnp.exe":    `bidi \u202egnp.exe`,
-		"isolate \u2066x\u2069": `isolate \u2066x\u2069`,
-		"line\u2028separator":   `line\u2028separator`,
-		"not UTF-8 \xff":        `not UTF-8 \ufffd`,
-	} {
-		if got := plain(text); got != want {
-			t.Errorf("plain(%q) is %q, want %q", text, got, want)
-		}
-	}
-	if got := plainLine("a\n\n  b\x1b"); got != `a b\x1b` {
-		t.Errorf("plainLine gives %q", got)
-	}
-}
-
 func TestSlugOr(t *testing.T) {
 	for name, want := range map[string]string{
 		"alice":                 "alice",

@@ -10,12 +10,11 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"unicode"
-	"unicode/utf8"
 
 	"golang.org/x/term"
 
 	"github.com/claudemesh/claudemesh-go/peer"
+	"github.com/claudemesh/claudemesh-go/quote"
 )
 
 // ui is where a command reads and writes. Results go to out, what a script does
@@ -155,44 +154,10 @@ func (u *ui) all(limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// plain makes text that somebody else wrote fit for a terminal: control
-// characters, which could move the cursor or colour what follows, and characters
-// that turn the direction of writing are shown as their code. Line ends and tabs
-// stay.
-func plain(text string) string {
-	safe := func(r rune) bool {
-		switch {
-		case r == '\n' || r == '\t':
-			return true
-		case r == utf8.RuneError, unicode.IsControl(r):
-			return false
-		case r == '\u2028' || r == '\u2029':
-			return false
-		case r == '\u200e' || r == '\u200f' || r == '\u061c':
-			return false
-		}
-		return !(r >= '\u202a' && r <= '\u202e') && !(r >= '\u2066' && r <= '\u2069')
-	}
-	if strings.IndexFunc(text, func(r rune) bool { return !safe(r) }) < 0 {
-		return text
-	}
-	var b strings.Builder
-	for _, r := range text {
-		switch {
-		case safe(r):
-			b.WriteRune(r)
-		case r < 0x100:
-			fmt.Fprintf(&b, `\x%02x`, r)
-		default:
-			fmt.Fprintf(&b, `\u%04x`, r)
-		}
-	}
-	return b.String()
-}
-
-// plainLine is plain for a place where only one line fits.
+// plainLine makes what somebody else wrote fit for a place of a terminal where only
+// one line fits.
 func plainLine(text string) string {
-	return strings.Join(strings.Fields(plain(text)), " ")
+	return strings.Join(strings.Fields(quote.Text(text)), " ")
 }
 
 // home shortens a path below the user's home folder to one that starts with ~.

@@ -1,4 +1,8 @@
-package agent
+// Package quote makes the words of others fit to be shown, to a model or on a
+// terminal: what acts instead of being read (control characters, what turns the
+// direction of writing, what is not seen, the tags in which clients wrap the
+// system's and the user's words) is made visible. All other characters stay.
+package quote
 
 import (
 	"fmt"
@@ -7,20 +11,27 @@ import (
 	"unicode/utf8"
 )
 
-// bar stands before each line of a peer's words.
-const bar = "│ "
+// Bar stands before each line of a peer's words.
+const Bar = "│ "
 
-// quoted returns a peer's text with the bar before each line, so that no line
+// Block returns a peer's text with the [Bar] before each line, so that no line
 // of it can be taken for one of ours. Every sequence that Unicode or a terminal
 // takes for a new line starts one.
-func quoted(text string) string {
+func Block(text string) string { return each(Bar, lines.Replace(text)) }
+
+// Text returns a text in which only line feeds start a new line, for a terminal,
+// whose reader may be a model too.
+func Text(text string) string { return each("", text) }
+
+// each returns the text made visible, with prefix before each line.
+func each(prefix, text string) string {
 	var b strings.Builder
-	for i, line := range strings.Split(lines.Replace(text), "\n") {
+	for i, line := range strings.Split(text, "\n") {
 		if i > 0 {
 			b.WriteByte('\n')
 		}
-		b.WriteString(bar)
-		writeSafe(&b, line)
+		b.WriteString(prefix)
+		write(&b, line)
 	}
 	return b.String()
 }
@@ -28,24 +39,24 @@ func quoted(text string) string {
 // lines turns all line breaks into \n.
 var lines = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\v", "\n", "\f", "\n", "\u0085", "\n", "\u2028", "\n", "\u2029", "\n")
 
-// oneLine returns a peer's short text (a summary, a display name) on one line
-// in quotes, at most max runes of it.
-func oneLine(text string, max int) string {
+// Line returns a peer's short text (a summary, a display name) on one line in
+// quotes, at most max runes of it.
+func Line(text string, max int) string {
 	text = strings.Join(strings.Fields(lines.Replace(text)), " ")
 	if utf8.RuneCountInString(text) > max {
 		text = string([]rune(text)[:max-1]) + "…"
 	}
 	var b strings.Builder
 	b.WriteString(`"`)
-	writeSafe(&b, strings.ReplaceAll(text, `"`, `'`))
+	write(&b, strings.ReplaceAll(text, `"`, `'`))
 	b.WriteString(`"`)
 	return b.String()
 }
 
-// writeSafe writes one line with everything taken out of it that acts instead
+// write writes one line with everything taken out of it that acts instead
 // of being read: control characters, invisible and direction-changing ones,
 // and the opening of a tag that a client could have written itself.
-func writeSafe(b *strings.Builder, line string) {
+func write(b *strings.Builder, line string) {
 	for i := 0; i < len(line); {
 		r, size := utf8.DecodeRuneInString(line[i:])
 		switch {
