@@ -3,12 +3,11 @@ package seal
 import (
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 
-	"golang.org/x/crypto/poly1305"      //lint:ignore SA1019 the tag of crypto_secretbox
+	"golang.org/x/crypto/nacl/secretbox"
 	"golang.org/x/crypto/salsa20/salsa" //lint:ignore SA1019 HSalsa20 is what box.Precompute applies to a shared secret
 
 	"github.com/claudemesh/claudemesh-go/keys"
@@ -35,9 +34,9 @@ const (
 
 	// boxHead is kx and nonce; boxOverhead is what a box adds to its payload.
 	boxHead     = 1 + nonceSize
-	boxOverhead = boxHead + poly1305.TagSize + 1
+	boxOverhead = boxHead + secretbox.Overhead + 1
 	// sealedOverhead is what the several-recipients form adds to its plaintext.
-	sealedOverhead = commitSize + nonceSize + poly1305.TagSize
+	sealedOverhead = commitSize + nonceSize + secretbox.Overhead
 	// contentSize is the payload of a box of use 2: K || SHA-256(sealed).
 	contentSize = keySize + sha256.Size
 )
@@ -76,71 +75,6 @@ func precompute(own keys.PeerPrivate, other keys.Public) (*[keySize]byte, error)
 	return shared, nil
 }
 
-// sealSecret appends crypto_secretbox_easy(plain) to what ends with its nonce.
-//
-// Safe because: it is NaCl's construction, byte for byte what nacl/secretbox gives, which
-// a test compares: XSalsa20 over 32 zeros and the plaintext; what the zeros became is the
-// one-time key of a Poly1305 tag over the rest. nacl/secretbox takes the first 64 bytes of
-// the stream by themselves, and what is left over of 256 in pieces of 64, each of which
-// costs as much as 256 together do: half of its time for a message as most are.
-func sealSecret(head, plain []byte, key *[keySize]byte) []byte {
-	nonce := [nonceSize]byte(head[len(head)-nonceSize:])
-	sealed := append(append(head, make([]byte, poly1305.TagSize)...), plain...)
-	stream := sealed[len(sealed)-len(plain)-streamHead:] // begins in the nonce, which is put back
-	clear(stream[:streamHead])
-	xorStream(stream, &nonce, key)
-	tag := (*[poly1305.TagSize]byte)(stream[streamHead-poly1305.TagSize:])
-	tagKey := [streamHead]byte(stream)
-	poly1305.Sum(tag, stream[streamHead:], &tagKey)
-	copy(sealed[len(head)-nonceSize:], nonce[:])
-	return sealed
-}
-
-// openSecret opens what sealSecret made, from its nonce on; into room where that
-// suffices. Nothing of it is given out before the tag was verified.
-func openSecret(room []byte, box []byte, key *[keySize]byte) (plain []byte, ok bool) {
-	nonce, tag, sealed := (*[nonceSize]byte)(box), (*[poly1305.TagSize]byte)(box[nonceSize:]), box[nonceSize+poly1305.TagSize:]
-	size := streamHead + len(sealed)
-	if len(room) < size {
-		room = make([]byte, size)
-	}
-	stream := room[:size]
-	clear(stream[:streamHead])
-	copy(stream[streamHead:], sealed)
-	xorStream(stream, nonce, key)
-	tagKey := [streamHead]byte(stream)
-	clear(stream[:streamHead])
-	if !poly1305.Verify(tag, sealed, &tagKey) {
-		clear(stream)
-		return nil, false
-	}
-	return stream[streamHead:], true
-}
-
-const (
-	streamHead = 32  // bytes of the stream that are the tag's key
-	streamStep = 256 // bytes that Salsa20 gives at once; fewer cost as much for each 64
-)
-
-// xorStream encrypts or decrypts with XSalsa20 from the start of its stream on.
-func xorStream(data []byte, nonce *[nonceSize]byte, key *[keySize]byte) {
-	var own [keySize]byte
-	salsa.HSalsa20(&own, (*[16]byte)(nonce[:]), key, &salsa.Sigma)
-	var counter [16]byte
-	copy(counter[:], nonce[16:])
-	whole := len(data) &^ (streamStep - 1)
-	salsa.XORKeyStream(data[:whole], data[:whole], &counter, &own)
-	var last [streamStep]byte
-	n := copy(last[:], data[whole:])
-	if n > 0 {
-		binary.LittleEndian.PutUint64(counter[8:], uint64(whole/64))
-		salsa.XORKeyStream(last[:], last[:], &counter, &own)
-		copy(data[whole:], last[:])
-	}
-	clear(last[:])
-	clear(own[:])
-}
-
 // sealBox gives kx(1) || nonce(24) || crypto_box_easy(use(1) || payload). [CM-4.2]
 //
 // Safe because: the nonce is random, and 24 bytes are enough for 2^80 boxes under one
@@ -151,12 +85,12 @@ func xorStream(data []byte, nonce *[nonceSize]byte, key *[keySize]byte) {
 //
 // plain is use and payload, as one piece.
 func sealBox(rand io.Reader, key *[keySize]byte, plain []byte) ([]byte, error) {
-	box := make([]byte, boxHead, boxHead+poly1305.TagSize+len(plain))
+	box := make([]byte, boxHead, boxHead+secretbox.Overhead+len(plain))
 	box[0] = kxStatic
 	if err := random(rand, box[1:]); err != nil {
 		return nil, err
 	}
-	return sealSecret(box, plain, key), nil
+	return secretbox.Seal(box, plain, (*[nonceSize]byte)(box[1:]), key), nil
 }
 
 // openBox opens what sealBox made for this use; into room where that suffices. [CM-4.3,
@@ -165,7 +99,7 @@ func openBox(room []byte, key *[keySize]byte, use byte, box []byte) ([]byte, err
 	if len(box) < boxOverhead || box[0] != kxStatic {
 		return nil, malformed("box of %d bytes or an unknown kx", len(box))
 	}
-	plain, ok := openSecret(room, box[1:], key)
+	plain, ok := secretbox.Open(room[:0], box[boxHead:], (*[nonceSize]byte)(box[1:]), key)
 	if !ok {
 		return nil, ErrOpen
 	}
@@ -193,7 +127,7 @@ func sealContent(rand io.Reader, key *[keySize]byte, plain []byte) ([]byte, erro
 	if err := random(rand, sealed[commitSize:]); err != nil {
 		return nil, err
 	}
-	return sealSecret(sealed, plain, key), nil
+	return secretbox.Seal(sealed, plain, (*[nonceSize]byte)(sealed[commitSize:]), key), nil
 }
 
 // sealContentKey gives the box of use 2 with K || SHA-256(sealed) for one recipient.
@@ -234,7 +168,8 @@ func openContent(pair *[keySize]byte, box, sealed []byte) ([]byte, error) {
 	if subtle.ConstantTimeCompare(c[:], sealed[:commitSize]) != 1 {
 		return nil, ErrOpen
 	}
-	plain, ok := openSecret(nil, sealed[commitSize:], key)
+	nonce := (*[nonceSize]byte)(sealed[commitSize:])
+	plain, ok := secretbox.Open(nil, sealed[commitSize+nonceSize:], nonce, key)
 	if !ok {
 		return nil, ErrOpen
 	}
