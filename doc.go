@@ -18,7 +18,8 @@
 //	sqlite/     SQLite as both ends use it: open, pragmas, migrations, group commit
 //	store/      the broker's durable state: one interface, SQLite, one conformance suite
 //	broker/     the server: handshake, sessions, enrolment, HTTP; drives delivery
-//	profile/    a client's folder: config.json, keys, state.db
+//	config/     config.json as values: meshes, keys, settings; its text read and written
+//	profile/    a client's folder: the config's file, chains, state.db
 //	peer/       PUBLIC: embed a peer in any program; the only code that seals and opens
 //	quote/      others' words made fit to be shown: what acts instead of being read is made visible
 //	agent/      between a coding agent and a peer: the MCP server, attention, how a message is framed

@@ -45,14 +45,15 @@ var imports = map[string][]string{
 	"store":              {"keys", "wire", "delivery", "sqlite"},
 	"store/storetest":    {"keys", "wire", "delivery", "store"},
 	"broker":             {"keys", "signed", "chain", "roster", "wire", "delivery", "gather", "store"},
-	"profile":            {"keys", "signed", "chain", "roster", "wire", "delivery", "sqlite"},
-	"peer":               {"keys", "signed", "chain", "roster", "wire", "seal", "delivery", "gather", "profile"},
+	"config":             {"keys"},
+	"profile":            {"config", "keys", "signed", "chain", "roster", "wire", "delivery", "sqlite"},
+	"peer":               {"config", "keys", "signed", "chain", "roster", "wire", "seal", "delivery", "gather", "profile"},
 	"agent":              {"keys", "peer", "quote"},
 	"setup":              {"peer"},
 	"internal/modelstub": {},
 	"internal/history":   {},
-	"internal/meshtest":  {"keys", "broker", "peer", "profile", "store", "wire", "chain", "roster", "signed", "gather"},
-	"cmd/claudemesh":     {"keys", "wire", "chain", "broker", "profile", "peer", "quote", "agent", "setup", "store"},
+	"internal/meshtest":  {"config", "keys", "broker", "peer", "profile", "store", "wire", "chain", "roster", "signed", "gather"},
+	"cmd/claudemesh":     {"config", "keys", "wire", "chain", "broker", "profile", "peer", "quote", "agent", "setup", "store"},
 	"bench":              nil, // a program that compares: any
 	"e2e":                nil, // tests of the real binary: any
 	"vectors":            nil, // tests over the vectors: any

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/claudemesh/claudemesh-go/config"
 	"github.com/claudemesh/claudemesh-go/delivery"
 	"github.com/claudemesh/claudemesh-go/keys"
 	"github.com/claudemesh/claudemesh-go/profile"
@@ -131,7 +132,7 @@ func TestDiskThatCannotBeWritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Update(ctx, func(*profile.Config) error { return nil }); err != nil {
+	if err := p.Update(ctx, func(*config.Config) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {
@@ -143,7 +144,7 @@ func TestDiskThatCannotBeWritten(t *testing.T) {
 	} else {
 		t.Log(err)
 	}
-	if err := p.Update(ctx, func(*profile.Config) error { return nil }); err == nil {
+	if err := p.Update(ctx, func(*config.Config) error { return nil }); err == nil {
 		t.Error("a config was written")
 	} else {
 		t.Log(err)
@@ -169,10 +170,10 @@ func TestConfigOnAFullDisk(t *testing.T) {
 	}
 	n := 0
 	add := func() error {
-		return p.Update(ctx, func(c *profile.Config) error {
+		return p.Update(ctx, func(c *config.Config) error {
 			for range 100 {
 				n++
-				c.Meshes = append(c.Meshes, profile.Mesh{ID: keys.MeshID{1, byte(n >> 8), byte(n)}, Alias: fmt.Sprintf("mesh-%d", n)})
+				c.Meshes = append(c.Meshes, config.Mesh{ID: keys.MeshID{1, byte(n >> 8), byte(n)}, Alias: fmt.Sprintf("mesh-%d", n)})
 			}
 			return nil
 		})

@@ -39,6 +39,16 @@ func IsSlug(name string) bool {
 	return true
 }
 
+// NumberedSlug makes the n-th variant of a slug, from 1 on: name, name-2, name-3 and so
+// on, no longer than a slug may be.
+func NumberedSlug(name string, n int) string {
+	if n == 1 {
+		return name
+	}
+	suffix := fmt.Sprintf("-%d", n)
+	return name[:min(len(name), MaxSlug-len(suffix))] + suffix
+}
+
 // inSlug tells whether c may stand at place i of a slug.
 func inSlug(c byte, i int) bool {
 	switch {

@@ -296,8 +296,8 @@ func (p *Peer) sealExtras(t int64, summary string) (*wire.Extras, error) {
 // operatorMetadata adds what the broker's operator may see of the process, unless
 // the config leaves it out.
 func (p *Peer) operatorMetadata(f *wire.Presence) {
-	config, err := p.home.Config()
-	if err != nil || config.Presence == "minimal" {
+	settings, err := p.home.Config()
+	if err != nil || settings.Presence == "minimal" {
 		return
 	}
 	f.PID, f.CWD, f.Client = int64(os.Getpid()), short(p.cwd), short(p.client)

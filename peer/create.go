@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/claudemesh/claudemesh-go/chain"
+	"github.com/claudemesh/claudemesh-go/config"
 	"github.com/claudemesh/claudemesh-go/keys"
 	"github.com/claudemesh/claudemesh-go/profile"
 	"github.com/claudemesh/claudemesh-go/roster"
@@ -69,7 +70,7 @@ type newMesh struct {
 	at       endpoint
 	token    keys.CreateToken
 	broker   keys.Public
-	mesh     profile.Mesh
+	mesh     config.Mesh
 	ledger   *roster.Roster
 	entries  []signed.Object
 	recovery string
@@ -186,11 +187,11 @@ func explainDial(at endpoint, what string, err error) error {
 // draft makes keys and entries, or takes those of a try that got no answer, and has
 // them on the disk.
 func (n *newMesh) draft(ctx context.Context) error {
-	config, err := n.folder.Config()
+	settings, err := n.folder.Config()
 	if err != nil {
 		return err
 	}
-	if m, err := config.Find(n.o.Name); err == nil {
+	if m, err := settings.Find(n.o.Name); err == nil {
 		if !m.Draft {
 			return &NameTakenError{What: "mesh", Name: n.o.Name}
 		}
@@ -220,7 +221,7 @@ func (n *newMesh) draft(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return n.folder.Update(ctx, func(c *profile.Config) error {
+	return n.folder.Update(ctx, func(c *config.Config) error {
 		if _, err := c.Find(n.o.Name); err == nil {
 			return &NameTakenError{What: "mesh", Name: n.o.Name}
 		}
@@ -231,7 +232,7 @@ func (n *newMesh) draft(ctx context.Context) error {
 
 // resume takes over the keys and entries of an earlier try, if they are for the same
 // broker and names.
-func (n *newMesh) resume(ctx context.Context, m *profile.Mesh) bool {
+func (n *newMesh) resume(ctx context.Context, m *config.Mesh) bool {
 	ledger, err := loadLedger(ctx, n.state, m.ID, m.PeerKey.Public())
 	if err != nil || ledger.Chain().Len() != 3 || ledger.State().BrokerKey() != n.broker ||
 		!slices.Equal(ledger.State().URLs(), n.o.URLs) || m.User != n.o.User || m.Device != n.o.Device ||
@@ -294,7 +295,7 @@ func (n *newMesh) make() (recovery keys.OwnerPrivate, err error) {
 		}
 		n.entries = append(n.entries, e.Object)
 	}
-	n.mesh = profile.Mesh{ID: state.Mesh(), Alias: n.o.Name, Brokers: []profile.Broker{{URLs: n.o.URLs, Key: n.broker}},
+	n.mesh = config.Mesh{ID: state.Mesh(), Alias: n.o.Name, Brokers: []config.Broker{{URLs: n.o.URLs, Key: n.broker}},
 		User: n.o.User, Device: n.o.Device, PeerKey: peer, OwnerKey: owner, Draft: true}
 	n.ledger = roster.New(state.Mesh(), peer.Public())
 	return recovery, nil
@@ -302,7 +303,7 @@ func (n *newMesh) make() (recovery keys.OwnerPrivate, err error) {
 
 // discard forgets a draft.
 func (n *newMesh) discard(ctx context.Context) error {
-	err := n.folder.Update(ctx, func(c *profile.Config) error {
+	err := n.folder.Update(ctx, func(c *config.Config) error {
 		if m, err := c.Mesh(n.mesh.ID); err == nil && m.Draft {
 			c.Remove(n.mesh.ID)
 		}
@@ -389,7 +390,7 @@ func (n *newMesh) finish(ctx context.Context, head signed.Object) (*Created, err
 		return nil, err
 	}
 	var info MeshInfo
-	err = n.folder.Update(ctx, func(c *profile.Config) error {
+	err = n.folder.Update(ctx, func(c *config.Config) error {
 		m, err := c.Mesh(n.mesh.ID)
 		if err != nil {
 			return err

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/claudemesh/claudemesh-go/chain"
+	"github.com/claudemesh/claudemesh-go/config"
 	"github.com/claudemesh/claudemesh-go/delivery"
 	"github.com/claudemesh/claudemesh-go/internal/meshtest"
 	"github.com/claudemesh/claudemesh-go/keys"
@@ -133,17 +134,17 @@ func TestHealFromTheOtherSide(t *testing.T) {
 }
 
 // holding is what a machine keeps of the mesh: its keys, and the chain.
-func holding(t *testing.T, x *meshtest.Machine) (profile.Mesh, *roster.Roster) {
+func holding(t *testing.T, x *meshtest.Machine) (config.Mesh, *roster.Roster) {
 	t.Helper()
 	folder, err := profile.Open(x.Profile)
 	if err != nil {
 		t.Fatal(err)
 	}
-	config, err := folder.Config()
+	settings, err := folder.Config()
 	if err != nil {
 		t.Fatal(err)
 	}
-	mine, err := config.Find("acme")
+	mine, err := settings.Find("acme")
 	if err != nil {
 		t.Fatal(err)
 	}

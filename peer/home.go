@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/claudemesh/claudemesh-go/config"
 	"github.com/claudemesh/claudemesh-go/keys"
 	"github.com/claudemesh/claudemesh-go/profile"
 )
@@ -95,28 +96,28 @@ func (h *home) release() error {
 }
 
 // find returns the mesh that a name means, the default one for "".
-func (h *home) find(name string) (*profile.Mesh, error) {
-	config, err := h.Config()
+func (h *home) find(name string) (*config.Mesh, error) {
+	settings, err := h.Config()
 	if err != nil {
 		return nil, err
 	}
-	return findMesh(config, name)
+	return findMesh(settings, name)
 }
 
 // findMesh returns the mesh of a config that a name means, the default one for "".
-func findMesh(config *profile.Config, name string) (*profile.Mesh, error) {
+func findMesh(settings *config.Config, name string) (*config.Mesh, error) {
 	if name == "" {
-		if m := config.DefaultMesh(); m != nil {
+		if m := settings.DefaultMesh(); m != nil {
 			return m, nil
 		}
 		return nil, ErrNoMesh
 	}
-	m, err := config.Find(strings.ToLower(name))
+	m, err := settings.Find(strings.ToLower(name))
 	if err == nil && !m.Draft {
 		return m, nil
 	}
 	unknown := &UnknownNameError{Name: name, Mesh: "this profile"}
-	for _, m := range config.Meshes {
+	for _, m := range settings.Meshes {
 		if !m.Draft {
 			unknown.Candidates = append(unknown.Candidates, m.Alias)
 		}

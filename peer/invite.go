@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/claudemesh/claudemesh-go/chain"
+	"github.com/claudemesh/claudemesh-go/config"
 	"github.com/claudemesh/claudemesh-go/keys"
-	"github.com/claudemesh/claudemesh-go/profile"
 	"github.com/claudemesh/claudemesh-go/roster"
 )
 
@@ -91,13 +91,13 @@ func (p *Peer) Invite(ctx context.Context, o InviteOptions) (Invite, error) {
 		return Invite{}, err
 	}
 	// The seed first: a link that is open and lost could only be closed.
-	kept := profile.Invite{ID: private.Public(), Seed: private.Seed(), Until: body.Expires}
-	err = p.home.Update(ctx, func(c *profile.Config) error {
+	kept := config.Invite{ID: private.Public(), Seed: private.Seed(), Until: body.Expires}
+	err = p.home.Update(ctx, func(c *config.Config) error {
 		m, err := c.Mesh(p.mesh)
 		if err != nil {
 			return err
 		}
-		m.Invites = slices.DeleteFunc(m.Invites, func(i profile.Invite) bool { return i.Until < p.now() })
+		m.Invites = slices.DeleteFunc(m.Invites, func(i config.Invite) bool { return i.Until < p.now() })
 		m.Invites = append(m.Invites, kept)
 		return nil
 	})

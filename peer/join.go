@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/claudemesh/claudemesh-go/chain"
+	"github.com/claudemesh/claudemesh-go/config"
 	"github.com/claudemesh/claudemesh-go/keys"
 	"github.com/claudemesh/claudemesh-go/profile"
 	"github.com/claudemesh/claudemesh-go/roster"
@@ -171,12 +172,12 @@ func (j *joining) close() {
 
 // known is the mesh of the link, where this profile is in it already: nil where it is
 // not, or was put out.
-func (j *joining) known(ctx context.Context) (*profile.Mesh, error) {
-	config, err := j.folder.Config()
+func (j *joining) known(ctx context.Context) (*config.Mesh, error) {
+	settings, err := j.folder.Config()
 	if err != nil {
 		return nil, err
 	}
-	m, err := config.Mesh(j.link.Mesh)
+	m, err := settings.Mesh(j.link.Mesh)
 	if err != nil || m.Draft {
 		return nil, nil
 	}
@@ -193,7 +194,7 @@ func (j *joining) known(ctx context.Context) (*profile.Mesh, error) {
 
 // learn takes from a link of a mesh that one is in only where to dial: id and key are
 // pinned.
-func (j *joining) learn(ctx context.Context, m *profile.Mesh) (*Joined, error) {
+func (j *joining) learn(ctx context.Context, m *config.Mesh) (*Joined, error) {
 	ledger, err := loadLedger(ctx, j.state, m.ID, m.PeerKey.Public())
 	if err != nil {
 		return nil, err
@@ -202,13 +203,13 @@ func (j *joining) learn(ctx context.Context, m *profile.Mesh) (*Joined, error) {
 		return nil, &LinkError{Why: fmt.Sprintf("it names another broker than %s has", m.Alias)}
 	}
 	out := &Joined{Already: true}
-	err = j.folder.Update(ctx, func(c *profile.Config) error {
+	err = j.folder.Update(ctx, func(c *config.Config) error {
 		m, err := c.Mesh(j.link.Mesh)
 		if err != nil {
 			return err
 		}
 		if len(m.Brokers) == 0 {
-			m.Brokers = []profile.Broker{{Key: ledger.State().BrokerKey()}}
+			m.Brokers = []config.Broker{{Key: ledger.State().BrokerKey()}}
 		}
 		if b := &m.Brokers[0]; !slices.Contains(b.URLs, j.at.url) {
 			b.URLs = append([]string{j.at.url}, b.URLs...)
@@ -270,7 +271,7 @@ func (j *joining) join(ctx context.Context) (*Joined, error) {
 
 // draft keeps the new peer's key before it is used. One from a try that got no answer
 // is used again.
-func (j *joining) draft(ctx context.Context, userName, device string) (m profile.Mesh, err error) {
+func (j *joining) draft(ctx context.Context, userName, device string) (m config.Mesh, err error) {
 	alias := j.o.Alias
 	if alias == "" {
 		alias = j.ledger.State().Name()
@@ -284,7 +285,7 @@ func (j *joining) draft(ctx context.Context, userName, device string) (m profile
 		return m, err
 	}
 	again := false
-	err = j.folder.Update(ctx, func(c *profile.Config) error {
+	err = j.folder.Update(ctx, func(c *config.Config) error {
 		if old, err := c.Mesh(j.link.Mesh); err == nil {
 			if !old.Draft { // put out, and back by a new key
 				old.PeerKey, old.Draft, again = private, true, true
@@ -298,8 +299,8 @@ func (j *joining) draft(ctx context.Context, userName, device string) (m profile
 				return &NameTakenError{What: "mesh", Name: alias}
 			}
 		}
-		m = profile.Mesh{ID: j.link.Mesh, Alias: c.FreeAlias(alias), User: userName, Device: device, PeerKey: private, Draft: true,
-			Brokers: []profile.Broker{{URLs: []string{j.at.url}, Key: j.ledger.State().BrokerKey()}}}
+		m = config.Mesh{ID: j.link.Mesh, Alias: c.FreeAlias(alias), User: userName, Device: device, PeerKey: private, Draft: true,
+			Brokers: []config.Broker{{URLs: []string{j.at.url}, Key: j.ledger.State().BrokerKey()}}}
 		c.Meshes = append(c.Meshes, m)
 		return nil
 	})
@@ -312,7 +313,7 @@ func (j *joining) draft(ctx context.Context, userName, device string) (m profile
 
 // discard forgets a draft whose join will never be.
 func (j *joining) discard(ctx context.Context) error {
-	return j.folder.Update(ctx, func(c *profile.Config) error {
+	return j.folder.Update(ctx, func(c *config.Config) error {
 		if m, err := c.Mesh(j.link.Mesh); err == nil && m.Draft {
 			c.Remove(j.link.Mesh)
 		}
@@ -358,7 +359,7 @@ func (j *joining) explainJoin(body chain.Join, err error) error {
 }
 
 // finish puts the mesh into the profile for good.
-func (j *joining) finish(ctx context.Context, m profile.Mesh, head signed.Object) (*Joined, error) {
+func (j *joining) finish(ctx context.Context, m config.Mesh, head signed.Object) (*Joined, error) {
 	c := j.ledger.Chain()
 	objects := make([]signed.Object, 0, c.Len())
 	for _, e := range c.From(0, int(c.Len())) {
@@ -374,7 +375,7 @@ func (j *joining) finish(ctx context.Context, m profile.Mesh, head signed.Object
 	view := j.ledger.View()
 	var names register
 	names.follow(j.ledger)
-	err = j.folder.Update(ctx, func(c *profile.Config) error {
+	err = j.folder.Update(ctx, func(c *config.Config) error {
 		m, err := c.Mesh(m.ID)
 		if err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/claudemesh/claudemesh-go/config"
 	"github.com/claudemesh/claudemesh-go/keys"
 	"github.com/claudemesh/claudemesh-go/profile"
 )
@@ -253,7 +254,7 @@ type LoopFact struct {
 }
 
 // loopFact reads it.
-func (p *Peer) loopFact(tx *profile.Tx, settings *profile.Config) (f LoopFact, err error) {
+func (p *Peer) loopFact(tx *profile.Tx, settings *config.Config) (f LoopFact, err error) {
 	f.Depth, f.Pair = settings.LoopGuard.Bounds()
 	stops, err := loopStops(tx)
 	if err != nil {

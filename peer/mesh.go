@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/claudemesh/claudemesh-go/chain"
+	"github.com/claudemesh/claudemesh-go/config"
 	"github.com/claudemesh/claudemesh-go/keys"
 	"github.com/claudemesh/claudemesh-go/profile"
 	"github.com/claudemesh/claudemesh-go/roster"
@@ -39,24 +40,24 @@ func Meshes(dir string) ([]MeshInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	config, err := folder.Config()
-	if err != nil || len(config.Meshes) == 0 {
+	settings, err := folder.Config()
+	if err != nil || len(settings.Meshes) == 0 {
 		return nil, err
 	}
 	state, err := folder.OpenState(ctx)
 	if err != nil {
 		return nil, err
 	}
-	all, err := meshesOf(ctx, config, state)
+	all, err := meshesOf(ctx, settings, state)
 	return all, errors.Join(err, state.Close())
 }
 
 // meshesOf describes the meshes of a config.
-func meshesOf(ctx context.Context, config *profile.Config, state *profile.State) ([]MeshInfo, error) {
+func meshesOf(ctx context.Context, settings *config.Config, state *profile.State) ([]MeshInfo, error) {
 	var all []MeshInfo
-	preferred := config.DefaultMesh()
-	for i := range config.Meshes {
-		m := &config.Meshes[i]
+	preferred := settings.DefaultMesh()
+	for i := range settings.Meshes {
+		m := &settings.Meshes[i]
 		if m.Draft {
 			continue
 		}
@@ -78,7 +79,7 @@ func meshesOf(ctx context.Context, config *profile.Config, state *profile.State)
 }
 
 // infoOf describes a mesh.
-func infoOf(m *profile.Mesh, view roster.View) MeshInfo {
+func infoOf(m *config.Mesh, view roster.View) MeshInfo {
 	info := MeshInfo{ID: m.ID, Alias: m.Alias, Name: view.Name(), User: m.User, Device: m.Device,
 		Address: m.User + "@" + m.Device, URLs: view.URLs(), Owner: !m.OwnerKey.IsZero()}
 	if len(info.URLs) == 0 && len(m.Brokers) > 0 {
@@ -91,19 +92,19 @@ func infoOf(m *profile.Mesh, view roster.View) MeshInfo {
 
 // UseMesh makes a mesh the profile's default.
 func UseMesh(dir, mesh string) error {
-	return updateMesh(dir, mesh, func(c *profile.Config, m *profile.Mesh) error {
+	return updateMesh(dir, mesh, func(c *config.Config, m *config.Mesh) error {
 		c.Default = m.Alias
 		return nil
 	})
 }
 
 // updateMesh changes a mesh of a profile's config.
-func updateMesh(dir, mesh string, change func(*profile.Config, *profile.Mesh) error) error {
+func updateMesh(dir, mesh string, change func(*config.Config, *config.Mesh) error) error {
 	folder, err := profile.Open(dir)
 	if err != nil {
 		return err
 	}
-	return folder.Update(context.Background(), func(c *profile.Config) error {
+	return folder.Update(context.Background(), func(c *config.Config) error {
 		m, err := findMesh(c, mesh)
 		if err != nil {
 			return err
@@ -119,11 +120,11 @@ func OwnerKey(dir, mesh string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	config, err := folder.Config()
+	settings, err := folder.Config()
 	if err != nil {
 		return "", err
 	}
-	m, err := findMesh(config, mesh)
+	m, err := findMesh(settings, mesh)
 	if err != nil {
 		return "", err
 	}
@@ -155,7 +156,7 @@ func ImportOwnerKey(dir, mesh, key string) error {
 	if err != nil {
 		return err
 	}
-	err = updateMesh(dir, mesh, func(c *profile.Config, m *profile.Mesh) error {
+	err = updateMesh(dir, mesh, func(c *config.Config, m *config.Mesh) error {
 		ledger, err := loadLedger(ctx, state, m.ID, m.PeerKey.Public())
 		if err != nil {
 			return err
@@ -171,7 +172,7 @@ func ImportOwnerKey(dir, mesh, key string) error {
 
 // ForgetOwnerKey takes the owner's key out of the profile.
 func ForgetOwnerKey(dir, mesh string) error {
-	return updateMesh(dir, mesh, func(_ *profile.Config, m *profile.Mesh) error {
+	return updateMesh(dir, mesh, func(_ *config.Config, m *config.Mesh) error {
 		if m.OwnerKey.IsZero() {
 			return ErrNoOwnerKey
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/claudemesh/claudemesh-go/config"
 	"github.com/claudemesh/claudemesh-go/delivery"
 	"github.com/claudemesh/claudemesh-go/keys"
 	"github.com/claudemesh/claudemesh-go/profile"
@@ -202,7 +203,7 @@ func (p *Peer) policyFor(tx *profile.Tx, address string, m *seal.Message) (deliv
 // isNew tells whether the user has not seen a member's name yet, where that matters.
 func (p *Peer) isNew(tx *profile.Tx, address string) (bool, error) {
 	settings, err := p.home.Config()
-	if err != nil || settings.NewMembers != profile.Hold || userIn(address) == p.user {
+	if err != nil || settings.NewMembers != config.Hold || userIn(address) == p.user {
 		return false, err
 	}
 	for _, who := range []string{address, userIn(address)} {

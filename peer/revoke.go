@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/claudemesh/claudemesh-go/chain"
+	"github.com/claudemesh/claudemesh-go/config"
 	"github.com/claudemesh/claudemesh-go/keys"
 	"github.com/claudemesh/claudemesh-go/profile"
 	"github.com/claudemesh/claudemesh-go/roster"
@@ -216,7 +217,7 @@ func (p *Peer) Leave(ctx context.Context, force bool) (Left, error) {
 
 // forget takes a mesh out of the profile, with its key and all that was kept of it.
 func (h *home) forget(ctx context.Context, mesh keys.MeshID) error {
-	err := h.Update(ctx, func(c *profile.Config) error {
+	err := h.Update(ctx, func(c *config.Config) error {
 		if m, err := c.Mesh(mesh); err == nil && c.Default == m.Alias {
 			c.Default = ""
 		}

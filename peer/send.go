@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/claudemesh/claudemesh-go/config"
 	"github.com/claudemesh/claudemesh-go/delivery"
 	"github.com/claudemesh/claudemesh-go/keys"
 	"github.com/claudemesh/claudemesh-go/profile"
@@ -228,7 +229,7 @@ func (p *Peer) enqueue(ctx context.Context, t *target, m *seal.Message) (*tracki
 			return err
 		}
 		sent.Hash = seal.HashSealed(row.Sealed)
-		kept := settings.History != profile.Off
+		kept := settings.History != config.Off
 		if err := tx.PutSent(sent, kept); err != nil {
 			return err
 		}

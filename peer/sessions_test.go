@@ -10,9 +10,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/claudemesh/claudemesh-go/config"
 	"github.com/claudemesh/claudemesh-go/internal/meshtest"
 	"github.com/claudemesh/claudemesh-go/peer"
-	"github.com/claudemesh/claudemesh-go/profile"
 )
 
 // waiting is what a session is shown when it asks.
@@ -261,8 +261,8 @@ func TestHandleCannotSay(t *testing.T) {
 			send(t, alice, "bob", body, peer.SendOptions{})
 		}
 		synctest.Wait()
-		config := filepath.Join(machine.Profile, "config.json")
-		whole, err := os.ReadFile(config)
+		path := filepath.Join(machine.Profile, "config.json")
+		whole, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -271,12 +271,12 @@ func TestHandleCannotSay(t *testing.T) {
 				synctest.Wait() // until the other could not be said seen
 				return errors.New("not shown")
 			}
-			return os.WriteFile(config, []byte("{"), 0o600)
+			return os.WriteFile(path, []byte("{"), 0o600)
 		})
-		if !errors.Is(err, profile.ErrBroken) {
+		if !errors.Is(err, config.ErrBroken) {
 			t.Errorf("handle: %v", err)
 		}
-		if err := os.WriteFile(config, whole, 0o600); err != nil {
+		if err := os.WriteFile(path, whole, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		in := waiting(t, bob, peer.TakeOptions{})

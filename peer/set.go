@@ -9,8 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/claudemesh/claudemesh-go/config"
 	"github.com/claudemesh/claudemesh-go/keys"
-	"github.com/claudemesh/claudemesh-go/profile"
 	"github.com/claudemesh/claudemesh-go/wire"
 )
 
@@ -75,7 +75,7 @@ func (s *Set) watch() {
 // the file where there are none. One that cannot be opened does not keep the others
 // away.
 func (s *Set) follow(ctx context.Context) error {
-	config, err := s.home.Config()
+	settings, err := s.home.Config()
 	if err != nil {
 		return err
 	}
@@ -85,9 +85,9 @@ func (s *Set) follow(ctx context.Context) error {
 		return nil
 	}
 	var failed error
-	there := map[keys.MeshID]*profile.Mesh{}
-	for i := range config.Meshes {
-		if m := &config.Meshes[i]; !m.Draft {
+	there := map[keys.MeshID]*config.Mesh{}
+	for i := range settings.Meshes {
+		if m := &settings.Meshes[i]; !m.Draft {
 			there[m.ID] = m
 		}
 	}
@@ -112,7 +112,7 @@ func (s *Set) follow(ctx context.Context) error {
 		}
 		s.peers[id] = p
 	}
-	s.sortLocked(config)
+	s.sortLocked(settings)
 	if !slices.Equal(before, s.order) {
 		close(s.changed)
 		s.changed = make(chan struct{})
@@ -121,9 +121,9 @@ func (s *Set) follow(ctx context.Context) error {
 }
 
 // sortLocked puts the default mesh first, the others by alias.
-func (s *Set) sortLocked(config *profile.Config) {
+func (s *Set) sortLocked(settings *config.Config) {
 	preferred := keys.MeshID{}
-	if m := config.DefaultMesh(); m != nil {
+	if m := settings.DefaultMesh(); m != nil {
 		preferred = m.ID
 	}
 	s.order = s.order[:0:0]

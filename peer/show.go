@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/claudemesh/claudemesh-go/config"
 	"github.com/claudemesh/claudemesh-go/delivery"
 	"github.com/claudemesh/claudemesh-go/profile"
 	"github.com/claudemesh/claudemesh-go/seal"
@@ -242,7 +243,7 @@ func settleRow(tx *profile.Tx, row *delivery.InboxRow, do delivery.Settlement) e
 
 // seenRows moves messages to the history and notes their receipts, in one
 // transaction.
-func (p *Peer) seenRows(tx *profile.Tx, settings *profile.Config, t int64, messages []Message) error {
+func (p *Peer) seenRows(tx *profile.Tx, settings *config.Config, t int64, messages []Message) error {
 	var places []int64
 	for i := range messages {
 		if s := messages[i].shown; s != nil {
@@ -265,7 +266,7 @@ func (p *Peer) seenRows(tx *profile.Tx, settings *profile.Config, t int64, messa
 			return err
 		}
 		seen = append(seen, m)
-		if settings.History != profile.Off {
+		if settings.History != config.Off {
 			if err := tx.PutHistory(p.historyOf(m, t)); err != nil {
 				return err
 			}
@@ -276,7 +277,7 @@ func (p *Peer) seenRows(tx *profile.Tx, settings *profile.Config, t int64, messa
 			return err
 		}
 	}
-	if settings.Receipts != profile.Off {
+	if settings.Receipts != config.Off {
 		if err := p.seenReceipts(tx, t, seen); err != nil {
 			return err
 		}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/claudemesh/claudemesh-go/config"
 	"github.com/claudemesh/claudemesh-go/keys"
 	"github.com/claudemesh/claudemesh-go/vectors"
 )
@@ -46,22 +47,22 @@ func ownerKey(t testing.TB, b byte) keys.OwnerPrivate {
 }
 
 // fullMesh has every field set.
-func fullMesh(t testing.TB, b byte, alias string) Mesh {
-	return Mesh{
+func fullMesh(t testing.TB, b byte, alias string) config.Mesh {
+	return config.Mesh{
 		ID: keys.MeshID{b}, Alias: alias, User: "alice", Device: "laptop", PeerKey: peerKey(t, b), OwnerKey: ownerKey(t, b+100),
-		Brokers: []Broker{{URLs: []string{"https://mesh.example.org", "unix:"}, Key: keys.Public{b, 1}}},
-		Invites: []Invite{{ID: keys.Public{b, 2}, Seed: bytes.Repeat([]byte{b}, 32), Until: 1_700_000_000_000}},
+		Brokers: []config.Broker{{URLs: []string{"https://mesh.example.org", "unix:"}, Key: keys.Public{b, 1}}},
+		Invites: []config.Invite{{ID: keys.Public{b, 2}, Seed: bytes.Repeat([]byte{b}, 32), Until: 1_700_000_000_000}},
 	}
 }
 
-func update(t testing.TB, p *Profile, change func(*Config) error) {
+func update(t testing.TB, p *Profile, change func(*config.Config) error) {
 	t.Helper()
 	if err := p.Update(t.Context(), change); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func config(t testing.TB, p *Profile) *Config {
+func configOf(t testing.TB, p *Profile) *config.Config {
 	t.Helper()
 	c, err := p.Config()
 	if err != nil {
@@ -72,20 +73,20 @@ func config(t testing.TB, p *Profile) *Config {
 
 func TestConfigComesBack(t *testing.T) {
 	p := newProfile(t)
-	if c := config(t, p); len(c.Meshes) != 0 || c.DefaultMesh() != nil {
+	if c := configOf(t, p); len(c.Meshes) != 0 || c.DefaultMesh() != nil {
 		t.Fatalf("an empty profile has %+v", c)
 	}
-	update(t, p, func(c *Config) error {
+	update(t, p, func(c *config.Config) error {
 		c.Meshes = append(c.Meshes, fullMesh(t, 1, "acme"), fullMesh(t, 2, "home"))
 		c.Meshes[1].OwnerKey, c.Meshes[1].Invites, c.Meshes[1].Draft = keys.OwnerPrivate{}, nil, true
-		c.Default, c.Receipts, c.History, c.Presence = "acme", Off, Off, "minimal"
+		c.Default, c.Receipts, c.History, c.Presence = "acme", config.Off, config.Off, "minimal"
 		return nil
 	})
 	other, err := Open(p.Dir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := config(t, other)
+	c := configOf(t, other)
 	m := c.Meshes[0]
 	if !m.PeerKey.Equal(peerKey(t, 1)) || !m.OwnerKey.Equal(ownerKey(t, 101)) || m.User != "alice" || m.Device != "laptop" ||
 		m.Brokers[0].Key != (keys.Public{1, 1}) || len(m.Brokers[0].URLs) != 2 || m.Draft ||
@@ -95,7 +96,7 @@ func TestConfigComesBack(t *testing.T) {
 	if m := c.Meshes[1]; !m.OwnerKey.IsZero() || m.Invites != nil || !m.Draft {
 		t.Errorf("mesh %+v", m)
 	}
-	if c.Default != "acme" || c.Receipts != Off || c.History != Off || c.Presence != "minimal" {
+	if c.Default != "acme" || c.Receipts != config.Off || c.History != config.Off || c.Presence != "minimal" {
 		t.Errorf("config %+v", c)
 	}
 	info, err := os.Stat(p.ConfigPath())
@@ -113,7 +114,10 @@ func TestConfigComesBack(t *testing.T) {
 
 func TestConfigIsAsDesigned(t *testing.T) {
 	p := newProfile(t)
-	update(t, p, func(c *Config) error { c.Meshes, c.Default = []Mesh{fullMesh(t, 1, "acme")}, "acme"; return nil })
+	update(t, p, func(c *config.Config) error {
+		c.Meshes, c.Default = []config.Mesh{fullMesh(t, 1, "acme")}, "acme"
+		return nil
+	})
 	data, err := os.ReadFile(p.ConfigPath())
 	if err != nil {
 		t.Fatal(err)
@@ -135,7 +139,10 @@ func TestConfigIsAsDesigned(t *testing.T) {
 
 func TestUnknownFieldsAreKept(t *testing.T) {
 	p := newProfile(t)
-	update(t, p, func(c *Config) error { c.Meshes = []Mesh{fullMesh(t, 1, "acme"), fullMesh(t, 2, "home")}; return nil })
+	update(t, p, func(c *config.Config) error {
+		c.Meshes = []config.Mesh{fullMesh(t, 1, "acme"), fullMesh(t, 2, "home")}
+		return nil
+	})
 	data, err := os.ReadFile(p.ConfigPath())
 	if err != nil {
 		t.Fatal(err)
@@ -156,10 +163,10 @@ func TestUnknownFieldsAreKept(t *testing.T) {
 	if err := os.WriteFile(p.ConfigPath(), data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	update(t, p, func(c *Config) error {
+	update(t, p, func(c *config.Config) error {
 		c.Meshes[0], c.Meshes[1] = c.Meshes[1], c.Meshes[0] // they move with what they belong to
 		c.Meshes[0].Alias = "house"
-		c.Meshes[1].Brokers = append(c.Meshes[1].Brokers, Broker{URLs: []string{"x"}})
+		c.Meshes[1].Brokers = append(c.Meshes[1].Brokers, config.Broker{URLs: []string{"x"}})
 		return nil
 	})
 	data, err = os.ReadFile(p.ConfigPath())
@@ -171,7 +178,7 @@ func TestUnknownFieldsAreKept(t *testing.T) {
 			t.Errorf("lost %s:\n%s", want, data)
 		}
 	}
-	if c := config(t, p); c.Meshes[0].Alias != "house" || len(c.Meshes[1].Brokers) != 2 {
+	if c := configOf(t, p); c.Meshes[0].Alias != "house" || len(c.Meshes[1].Brokers) != 2 {
 		t.Errorf("%+v", c)
 	}
 	home, acme := bytes.Index(data, []byte(`"house"`)), bytes.Index(data, []byte(`"acme"`))
@@ -193,7 +200,7 @@ func readConfigs(t testing.TB) []vectors.Config {
 var secrets = regexp.MustCompile(`private-[a-z2-7]{20}`)
 
 func TestConfigVectors(t *testing.T) {
-	outcomes := map[string]error{"ok": nil, "future": ErrFuture, "broken": ErrBroken}
+	outcomes := map[string]error{"ok": nil, "future": config.ErrFuture, "broken": config.ErrBroken}
 	for i, v := range readConfigs(t) {
 		t.Run(v.Name, func(t *testing.T) {
 			p := newProfile(t)
@@ -206,7 +213,7 @@ func TestConfigVectors(t *testing.T) {
 				t.Fatalf("error %v, want %s", err, v.Outcome)
 			}
 			if want == nil {
-				if written, err := c.encode(); err != nil || i == 0 && string(written) != v.Config {
+				if written, err := c.Encode(); err != nil || i == 0 && string(written) != v.Config {
 					t.Fatalf("written again it is (%v)\n%s", err, written)
 				}
 				return
@@ -219,11 +226,11 @@ func TestConfigVectors(t *testing.T) {
 					t.Errorf("the error has a secret: %v", err)
 				}
 			}
-			var future *FutureError
-			if errors.As(err, &future) != (want == ErrFuture) || future != nil && future.Version != 2 {
+			var future *config.FutureError
+			if errors.As(err, &future) != (want == config.ErrFuture) || future != nil && future.Version != 2 {
 				t.Errorf("error %v", err)
 			}
-			err = p.Update(t.Context(), func(*Config) error { t.Error("change was called"); return nil })
+			err = p.Update(t.Context(), func(*config.Config) error { t.Error("change was called"); return nil })
 			if !errors.Is(err, want) {
 				t.Fatalf("error %v, want %v", err, want)
 			}
@@ -246,16 +253,16 @@ func TestUnreadableConfig(t *testing.T) {
 
 func TestUpdateThatFailsChangesNothing(t *testing.T) {
 	p := newProfile(t)
-	update(t, p, func(c *Config) error { c.Meshes = []Mesh{fullMesh(t, 1, "acme")}; return nil })
+	update(t, p, func(c *config.Config) error { c.Meshes = []config.Mesh{fullMesh(t, 1, "acme")}; return nil })
 	before, err := os.ReadFile(p.ConfigPath())
 	if err != nil {
 		t.Fatal(err)
 	}
 	boom := errors.New("boom")
-	for name, change := range map[string]func(*Config) error{
-		"error":      func(c *Config) error { c.Meshes = nil; return boom },
-		"same alias": func(c *Config) error { c.Meshes = append(c.Meshes, fullMesh(t, 2, "acme")); return nil },
-		"no id":      func(c *Config) error { c.Meshes[0].ID = keys.MeshID{}; return nil },
+	for name, change := range map[string]func(*config.Config) error{
+		"error":      func(c *config.Config) error { c.Meshes = nil; return boom },
+		"same alias": func(c *config.Config) error { c.Meshes = append(c.Meshes, fullMesh(t, 2, "acme")); return nil },
+		"no id":      func(c *config.Config) error { c.Meshes[0].ID = keys.MeshID{}; return nil },
 	} {
 		if err := p.Update(t.Context(), change); err == nil || name == "error" && !errors.Is(err, boom) {
 			t.Errorf("%s: %v", name, err)
@@ -263,7 +270,7 @@ func TestUpdateThatFailsChangesNothing(t *testing.T) {
 		if after, err := os.ReadFile(p.ConfigPath()); err != nil || !bytes.Equal(before, after) {
 			t.Errorf("%s: the file changed", name)
 		}
-		if c := config(t, p); len(c.Meshes) != 1 || c.Meshes[0].ID.IsZero() {
+		if c := configOf(t, p); len(c.Meshes) != 1 || c.Meshes[0].ID.IsZero() {
 			t.Errorf("%s: the config in memory changed", name)
 		}
 	}
@@ -278,96 +285,32 @@ func TestConfigIsFollowed(t *testing.T) {
 	if !p.Changed() {
 		t.Error("never read, and not changed")
 	}
-	c := config(t, p)
+	c := configOf(t, p)
 	if p.Changed() {
 		t.Error("changed by nobody")
 	}
-	update(t, other, func(c *Config) error { c.Meshes = []Mesh{fullMesh(t, 1, "acme")}; return nil })
+	update(t, other, func(c *config.Config) error { c.Meshes = []config.Mesh{fullMesh(t, 1, "acme")}; return nil })
 	if !p.Changed() || len(c.Meshes) != 0 {
 		t.Error("a change is not seen")
 	}
-	c = config(t, p)
+	c = configOf(t, p)
 	if p.Changed() || len(c.Meshes) != 1 {
 		t.Error("a change is not followed")
 	}
 	c.Meshes[0].Brokers[0].URLs[0] = "mine alone"
-	if again := config(t, p); again.Meshes[0].Brokers[0].URLs[0] == "mine alone" {
+	if again := configOf(t, p); again.Meshes[0].Brokers[0].URLs[0] == "mine alone" {
 		t.Error("two callers share a config")
 	}
 	for i := range 20 { // as fast as can be: same size, same second
-		update(t, other, func(c *Config) error { c.Meshes[0].User = fmt.Sprintf("u%02d", i); return nil })
-		if c := config(t, p); c.Meshes[0].User != fmt.Sprintf("u%02d", i) {
+		update(t, other, func(c *config.Config) error { c.Meshes[0].User = fmt.Sprintf("u%02d", i); return nil })
+		if c := configOf(t, p); c.Meshes[0].User != fmt.Sprintf("u%02d", i) {
 			t.Fatalf("change %d is not followed: %s", i, c.Meshes[0].User)
 		}
 	}
 	if err := os.Remove(p.ConfigPath()); err != nil {
 		t.Fatal(err)
 	}
-	if c := config(t, p); !p.Changed() && len(c.Meshes) != 0 {
+	if c := configOf(t, p); !p.Changed() && len(c.Meshes) != 0 {
 		t.Error("a removed config is still there")
 	}
-}
-
-func TestFindingMeshes(t *testing.T) {
-	c := &Config{Meshes: []Mesh{fullMesh(t, 1, "acme"), fullMesh(t, 2, "home"), fullMesh(t, 3, "draft")}}
-	c.Meshes[2].Draft = true
-	if m := c.DefaultMesh(); m != &c.Meshes[0] {
-		t.Error("the first is no default")
-	}
-	c.Default = "home"
-	if m := c.DefaultMesh(); m != &c.Meshes[1] {
-		t.Error("the default is no default")
-	}
-	c.Default = "draft"
-	if m := c.DefaultMesh(); m != &c.Meshes[0] {
-		t.Error("a draft is the default")
-	}
-	if m, err := c.Find("home"); err != nil || m != &c.Meshes[1] {
-		t.Error(m, err)
-	}
-	if m, err := c.Find(c.Meshes[1].ID.String()); err != nil || m != &c.Meshes[1] {
-		t.Error(m, err)
-	}
-	if _, err := c.Find("nope"); !errors.Is(err, ErrNoMesh) {
-		t.Error(err)
-	}
-	if _, err := c.Mesh(keys.MeshID{9}); !errors.Is(err, ErrNoMesh) {
-		t.Error(err)
-	}
-	if got := c.FreeAlias("acme"); got != "acme-2" {
-		t.Error(got)
-	}
-	long := strings.Repeat("x", maxSlug)
-	c.Meshes[0].Alias = long
-	if got := c.FreeAlias(long); got != strings.Repeat("x", maxSlug-2)+"-2" || !keys.IsSlug(got) {
-		t.Error(got)
-	}
-	if !c.Remove(keys.MeshID{2}) || c.Remove(keys.MeshID{2}) || len(c.Meshes) != 2 {
-		t.Error("remove")
-	}
-}
-
-// What can be read can be written, and is then the same.
-func FuzzConfig(f *testing.F) {
-	for _, v := range readConfigs(f) {
-		f.Add([]byte(v.Config))
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		c, err := parseConfig("p", data)
-		if err != nil {
-			return
-		}
-		once, err := c.encode()
-		if err != nil {
-			t.Fatalf("read, but not written: %v", err)
-		}
-		again, err := parseConfig("p", once)
-		if err != nil {
-			t.Fatalf("written, but not read: %v\n%s", err, once)
-		}
-		twice, err := again.encode()
-		if err != nil || !bytes.Equal(once, twice) {
-			t.Fatalf("changed by writing (%v):\n%s\n%s", err, once, twice)
-		}
-	})
 }

@@ -10,8 +10,12 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/claudemesh/claudemesh-go/config"
 	"github.com/claudemesh/claudemesh-go/sqlite"
 )
+
+// ErrUnreadable: the config may not be read. The error names the file.
+var ErrUnreadable = errors.New("the config cannot be read")
 
 // maxConfig bounds config.json, in bytes: a thousand meshes fit.
 const maxConfig = 4 << 20
@@ -40,14 +44,14 @@ func stampOf(path string) (stamp, error) {
 
 // Config returns the config as it is now: it is read again if the file
 // changed. Without a file it is empty. The value is the caller's own. Errors:
-// [ErrFuture], [ErrBroken], [ErrUnreadable].
-func (p *Profile) Config() (*Config, error) {
+// [config.ErrFuture], [config.ErrBroken], [ErrUnreadable].
+func (p *Profile) Config() (*config.Config, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err := p.refreshLocked(); err != nil {
 		return nil, err
 	}
-	return p.config.clone(), nil
+	return p.config.Clone(), nil
 }
 
 // Changed reports whether the file is another one than [Profile.Config] last
@@ -64,7 +68,7 @@ func (p *Profile) Changed() bool {
 // the file, lets change work on it, and puts the new one in its place. An
 // error of change leaves the file as it is and is returned. A config of a
 // newer version, or one that cannot be understood, is never written.
-func (p *Profile) Update(ctx context.Context, change func(*Config) error) error {
+func (p *Profile) Update(ctx context.Context, change func(*config.Config) error) error {
 	lock, err := lockWait(ctx, filepath.Join(p.dir, "config.lock"))
 	if err != nil {
 		return fmt.Errorf("config.lock: %w", sqlite.OfFile(err))
@@ -78,17 +82,17 @@ func (p *Profile) Update(ctx context.Context, change func(*Config) error) error 
 	if err := p.refreshLocked(); err != nil {
 		return err
 	}
-	c := p.config.clone()
+	c := p.config.Clone()
 	if err := change(c); err != nil {
 		return err
 	}
-	data, err := c.encode()
+	data, err := c.Encode()
 	if err != nil {
 		return fmt.Errorf("%s: %w", p.ConfigPath(), err)
 	}
 	// What was written is read back before it replaces anything: a config that
 	// the next start refuses would lock its user out.
-	if _, err := parseConfig(p.ConfigPath(), data); err != nil {
+	if _, err := config.Parse(p.ConfigPath(), data); err != nil {
 		return err
 	}
 	if err := writeFile(p.ConfigPath(), data); err != nil {
@@ -110,7 +114,7 @@ func (p *Profile) refreshLocked() error {
 	if p.config != nil && s == p.stamp {
 		return nil
 	}
-	c := &Config{}
+	c := &config.Config{}
 	if s.exists {
 		if c, err = readConfig(path); err != nil {
 			return err
@@ -121,10 +125,10 @@ func (p *Profile) refreshLocked() error {
 }
 
 // readConfig reads and parses a file.
-func readConfig(path string) (*Config, error) {
+func readConfig(path string) (*config.Config, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return &Config{}, nil // taken away since it was looked at
+		return &config.Config{}, nil // taken away since it was looked at
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
@@ -135,23 +139,7 @@ func readConfig(path string) (*Config, error) {
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
 	case len(data) > maxConfig:
-		return nil, fmt.Errorf("%s: %w: over %d bytes", path, ErrBroken, maxConfig)
+		return nil, fmt.Errorf("%s: %w: over %d bytes", path, config.ErrBroken, maxConfig)
 	}
-	return parseConfig(path, data)
-}
-
-// clone copies a config so deep that changing the copy changes nothing else.
-// Keys and unknown fields are never changed in place, and are shared.
-func (c *Config) clone() *Config {
-	d := *c
-	d.Meshes = append([]Mesh(nil), c.Meshes...)
-	for i := range d.Meshes {
-		m := &d.Meshes[i]
-		m.Brokers = append([]Broker(nil), m.Brokers...)
-		for j := range m.Brokers {
-			m.Brokers[j].URLs = append([]string(nil), m.Brokers[j].URLs...)
-		}
-		m.Invites = append([]Invite(nil), m.Invites...)
-	}
-	return &d
+	return config.Parse(path, data)
 }

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/claudemesh/claudemesh-go/config"
 	"github.com/claudemesh/claudemesh-go/delivery"
 	"github.com/claudemesh/claudemesh-go/keys"
 )
@@ -75,9 +76,9 @@ func child(role string) error {
 // childConfig adds an invite to the config, again and again.
 func childConfig(ctx context.Context, p *Profile, number, rounds int) error {
 	for i := range rounds {
-		if err := p.Update(ctx, func(c *Config) error {
+		if err := p.Update(ctx, func(c *config.Config) error {
 			m := &c.Meshes[0]
-			m.Invites = append(m.Invites, Invite{ID: keys.Public{byte(number), byte(i), byte(i >> 8)}, Seed: []byte{1}})
+			m.Invites = append(m.Invites, config.Invite{ID: keys.Public{byte(number), byte(i), byte(i >> 8)}, Seed: []byte{1}})
 			if len(m.Invites) > 200 {
 				m.Invites = m.Invites[100:]
 			}
@@ -203,8 +204,8 @@ func (c *process) kill() (last string) {
 
 func TestProcessesShareTheConfig(t *testing.T) {
 	p := newProfile(t)
-	update(t, p, func(c *Config) error {
-		c.Meshes = []Mesh{fullMesh(t, 1, "acme")}
+	update(t, p, func(c *config.Config) error {
+		c.Meshes = []config.Mesh{fullMesh(t, 1, "acme")}
 		c.Meshes[0].Invites = nil
 		return nil
 	})
@@ -217,14 +218,14 @@ func TestProcessesShareTheConfig(t *testing.T) {
 		}
 		c.wait()
 	}
-	if c := config(t, p); len(c.Meshes[0].Invites) != 4*childRounds {
+	if c := configOf(t, p); len(c.Meshes[0].Invites) != 4*childRounds {
 		t.Fatalf("%d of %d changes are there", len(c.Meshes[0].Invites), 4*childRounds)
 	}
 }
 
 func TestKilledWriterLeavesAWholeConfig(t *testing.T) {
 	p := newProfile(t)
-	update(t, p, func(c *Config) error { c.Meshes = []Mesh{fullMesh(t, 1, "acme")}; return nil })
+	update(t, p, func(c *config.Config) error { c.Meshes = []config.Mesh{fullMesh(t, 1, "acme")}; return nil })
 	for round := range 10 {
 		c := start(t, p, "config forever", round)
 		for range 3 + round {
@@ -234,14 +235,14 @@ func TestKilledWriterLeavesAWholeConfig(t *testing.T) {
 		if err != nil {
 			last = 2 + round
 		}
-		invites := config(t, p).Meshes[0].Invites
+		invites := configOf(t, p).Meshes[0].Invites
 		want := keys.Public{byte(round), byte(last), byte(last >> 8)}
-		if !slices.ContainsFunc(invites, func(v Invite) bool { return v.ID == want }) {
+		if !slices.ContainsFunc(invites, func(v config.Invite) bool { return v.ID == want }) {
 			t.Fatalf("round %d: change %d was said, and is not there", round, last)
 		}
 	}
 	// And the lock of the dead is free.
-	update(t, p, func(c *Config) error { c.Meshes[0].User = "still"; return nil })
+	update(t, p, func(c *config.Config) error { c.Meshes[0].User = "still"; return nil })
 	if left, err := filepath.Glob(filepath.Join(p.Dir(), ".*")); err != nil || len(left) != 0 {
 		t.Errorf("keys left behind in %v (%v)", left, err)
 	}

@@ -2,7 +2,7 @@
 // config with the private keys, the chains, and state.db with outbox, inbox,
 // sessions and history.
 //
-//	config.json       meshes, keys, settings; [Config], [Profile.Update]
+//	config.json       meshes, keys, settings (package config); [Profile.Update]
 //	config.lock       held while config.json is rewritten
 //	recovery-MESH.key the way back if an owner's key is stolen
 //	state.db          [State]
@@ -24,6 +24,7 @@ import (
 	"runtime"
 	"sync"
 
+	"github.com/claudemesh/claudemesh-go/config"
 	"github.com/claudemesh/claudemesh-go/sqlite"
 )
 
@@ -49,9 +50,9 @@ type Profile struct {
 	dir string
 	run string
 
-	mu     sync.Mutex // guards the rest
-	config *Config    // as last read; nil: never
-	stamp  stamp      // of the file it was read from
+	mu     sync.Mutex     // guards the rest
+	config *config.Config // as last read; nil: never
+	stamp  stamp          // of the file it was read from
 }
 
 // Open uses the folder dir, making it where it is not there. Empty: [Dir]. It

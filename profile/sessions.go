@@ -68,7 +68,7 @@ func (s *State) StartSession(ctx context.Context, mesh keys.MeshID, info Session
 			taken[l.Label] = true
 		}
 		for n := 1; info.Label != ""; n++ {
-			if info.Label = numbered(label, n); !taken[info.Label] {
+			if info.Label = keys.NumberedSlug(label, n); !taken[info.Label] {
 				break
 			}
 		}

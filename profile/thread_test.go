@@ -1,7 +1,6 @@
 package profile
 
 import (
-	"encoding/json"
 	"errors"
 	"testing"
 
@@ -48,35 +47,4 @@ func TestThread(t *testing.T) {
 		}
 		return nil
 	})
-}
-
-func TestLoopGuardInTheConfig(t *testing.T) {
-	for _, c := range []struct {
-		text        string
-		depth, pair int
-	}{
-		{`{}`, 16, 20},
-		{`"off"`, 0, 0},
-		{`{"depth":4}`, 4, 20},
-		{`{"depth":-1,"pair":3}`, 0, 3},
-		{`{"pair":3,"later":[1]}`, 16, 3},
-	} {
-		var g LoopGuard
-		if err := json.Unmarshal([]byte(c.text), &g); err != nil {
-			t.Errorf("%s: %v", c.text, err)
-			continue
-		}
-		if depth, pair := g.Bounds(); depth != c.depth || pair != c.pair {
-			t.Errorf("%s means %d and %d", c.text, depth, pair)
-		}
-		if back, err := json.Marshal(g); err != nil || string(back) != c.text {
-			t.Errorf("%s is written as %s: %v", c.text, back, err)
-		}
-	}
-	for _, text := range []string{`"on"`, `16`, `[]`, `{"depth":"4"}`} {
-		var g LoopGuard
-		if err := json.Unmarshal([]byte(text), &g); err == nil {
-			t.Errorf("%s was read as %+v", text, g)
-		}
-	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/claudemesh/claudemesh-go/config"
 	"github.com/claudemesh/claudemesh-go/peer"
 	"github.com/claudemesh/claudemesh-go/profile"
 	"github.com/claudemesh/claudemesh-go/setup"
@@ -101,7 +102,7 @@ func (d *diagnosis) config() {
 		}
 		d.add("FAIL", "", "config", "others on this machine can read %s: chmod go= %s", strings.Join(open, ", "), strings.Join(open, " "))
 	default:
-		d.add("ok", "", "config", "%s, version %d, only you can read it", path, profile.Version)
+		d.add("ok", "", "config", "%s, version %d, only you can read it", path, config.Version)
 	}
 }
 

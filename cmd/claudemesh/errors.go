@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/claudemesh/claudemesh-go/config"
 	"github.com/claudemesh/claudemesh-go/peer"
 	"github.com/claudemesh/claudemesh-go/profile"
 	"github.com/claudemesh/claudemesh-go/quote"
@@ -94,7 +95,7 @@ func hintFor(err error) string {
 	switch {
 	case errors.As(err, &unreachable):
 		return "Try: claudemesh doctor"
-	case errors.Is(err, profile.ErrBroken):
+	case errors.Is(err, config.ErrBroken):
 		return "Mend it, or put a copy in its place: it holds the keys of your meshes. Nothing was changed."
 	case errors.Is(err, profile.ErrCorrupt):
 		return "Put a backup in its place, or move it away: what it held is lost then."

@@ -170,16 +170,16 @@ func (a *app) tellURLs(ctx context.Context, mesh string, urls []string) error {
 // pins. The first one is the one that is named, else the default one. A name
 // that none of them has is one to be made.
 func ownMeshes(prof *profile.Profile, key keys.Public, named string) ([]string, error) {
-	config, err := prof.Config()
+	settings, err := prof.Config()
 	if err != nil {
 		return nil, err
 	}
 	var aliases []string
-	for _, m := range config.Meshes {
+	for _, m := range settings.Meshes {
 		if m.Draft || len(m.Brokers) == 0 || m.Brokers[0].Key != key {
 			continue
 		}
-		if first := m.Alias == named || named == "" && m.Alias == config.Default; first {
+		if first := m.Alias == named || named == "" && m.Alias == settings.Default; first {
 			aliases = slices.Insert(aliases, 0, m.Alias)
 		} else {
 			aliases = append(aliases, m.Alias)
@@ -210,7 +210,7 @@ func (a *app) newMeshName(prof *profile.Profile, user string) (string, error) {
 	if a.mesh != "" {
 		return a.mesh, nil
 	}
-	config, err := prof.Config()
+	settings, err := prof.Config()
 	if err != nil {
 		return "", err
 	}
@@ -218,10 +218,10 @@ func (a *app) newMeshName(prof *profile.Profile, user string) (string, error) {
 		user = loginName()
 	}
 	user = strings.ToLower(user)
-	if m, err := config.Find(user); err == nil && m.Draft {
+	if m, err := settings.Find(user); err == nil && m.Draft {
 		return user, nil // a try that got no answer goes on
 	}
-	return config.FreeAlias(user), nil
+	return settings.FreeAlias(user), nil
 }
 
 // standingInvite is an invite that this device made, still has uses and an hour

@@ -1,4 +1,7 @@
-package profile
+// Package config is a client's config.json as values: which meshes its user is in,
+// by which keys, and the settings. It reads and writes text; package profile has the
+// file. Fields that this program does not know are kept where they stood.
+package config
 
 import (
 	"errors"
@@ -19,8 +22,6 @@ var (
 	ErrFuture = errors.New("the config was written by a newer claudemesh")
 	// ErrBroken: the config is not what it should be. It was not touched.
 	ErrBroken = errors.New("the config cannot be understood")
-	// ErrUnreadable: the config may not be read.
-	ErrUnreadable = errors.New("the config cannot be read")
 	// ErrNoMesh: the config has no such mesh.
 	ErrNoMesh = errors.New("no such mesh in the config")
 )
@@ -188,24 +189,25 @@ func (c *Config) Remove(id keys.MeshID) bool {
 // and so on.
 func (c *Config) FreeAlias(name string) string {
 	for n := 1; ; n++ {
-		alias := numbered(name, n)
+		alias := keys.NumberedSlug(name, n)
 		if !slices.ContainsFunc(c.Meshes, func(m Mesh) bool { return m.Alias == alias }) {
 			return alias
 		}
 	}
 }
 
-// numbered makes the n-th variant of a slug, no longer than a slug may be.
-func numbered(name string, n int) string {
-	if n == 1 {
-		return name
+// Clone copies a config so deep that changing the copy changes nothing else.
+// Keys and unknown fields are never changed in place, and are shared.
+func (c *Config) Clone() *Config {
+	d := *c
+	d.Meshes = append([]Mesh(nil), c.Meshes...)
+	for i := range d.Meshes {
+		m := &d.Meshes[i]
+		m.Brokers = append([]Broker(nil), m.Brokers...)
+		for j := range m.Brokers {
+			m.Brokers[j].URLs = append([]string(nil), m.Brokers[j].URLs...)
+		}
+		m.Invites = append([]Invite(nil), m.Invites...)
 	}
-	suffix := fmt.Sprintf("-%d", n)
-	if len(name)+len(suffix) > maxSlug {
-		name = name[:maxSlug-len(suffix)]
-	}
-	return name + suffix
+	return &d
 }
-
-// maxSlug is the length of the longest slug.
-const maxSlug = 32

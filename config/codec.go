@@ -1,4 +1,4 @@
-package profile
+package config
 
 import (
 	"bytes"
@@ -10,10 +10,10 @@ import (
 	"github.com/claudemesh/claudemesh-go/keys"
 )
 
-// parseConfig reads config.json's text; path is for errors. Errors never
-// repeat a private key.
-func parseConfig(path string, data []byte) (*Config, error) {
-	c, err := decodeConfig(data)
+// Parse reads config.json's text; path is for errors, which are [ErrFuture] or
+// [ErrBroken] and never repeat a private key.
+func Parse(path string, data []byte) (*Config, error) {
+	c, err := decode(data)
 	if f, ok := err.(*FutureError); ok {
 		f.Path = path
 		return nil, f
@@ -24,7 +24,7 @@ func parseConfig(path string, data []byte) (*Config, error) {
 	return c, nil
 }
 
-func decodeConfig(data []byte) (*Config, error) {
+func decode(data []byte) (*Config, error) {
 	o, err := parseObject(data)
 	if err != nil {
 		return nil, err
@@ -124,8 +124,9 @@ func (c *Config) check() error {
 	return nil
 }
 
-// encode writes the config's text.
-func (c *Config) encode() ([]byte, error) {
+// Encode writes the config's text, as [Parse] reads it. It refuses what could not be
+// read back: two meshes with one alias or id, or without.
+func (c *Config) Encode() ([]byte, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
