@@ -392,6 +392,28 @@ func TestDrain(t *testing.T) {
 	})
 }
 
+// Drain waits for the disk: what was taken is acknowledged, and then everyone is sent away.
+func TestDrainCommits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var slow *slowStore
+		w := newWorld(t, func(o *Options) { slow = newSlowStore(t, o) })
+		bob := w.join("bob", "desk")
+		a := w.hello(w.alice, wire.ReceivesReplies)
+		slow.hold()
+		id := a.message(bob.Public(), "taken")
+		synctest.Wait()
+		stopped := make(chan error, 1)
+		go func() { stopped <- w.stop() }()
+		synctest.Wait()
+		slow.release()
+		a.wantAck(id, wire.StateQueued)
+		want[*wire.Drain](a)
+		if err := <-stopped; err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 // Neither strangers that say no hello nor members that read nothing hold the
 // end up.
 func TestDrainStuck(t *testing.T) {

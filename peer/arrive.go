@@ -307,6 +307,9 @@ func (p *Peer) granted(f *wire.Grant) {
 	p.mu.Lock()
 	var taken []keys.MessageID
 	for _, id := range f.IDs {
+		if !f.Granted {
+			delete(p.copies, claimKey{f.From, id}) // of another device's the broker is told nothing
+		}
 		if ch := p.claims[claimKey{f.From, id}]; ch != nil {
 			select {
 			case ch <- f.Granted:

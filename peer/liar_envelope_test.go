@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -87,6 +88,96 @@ func TestLiarReorders(t *testing.T) {
 		for _, body := range []string{"one", "two", "three"} {
 			if got := meshtest.Next(t, bob); got.Body != body || got.Late || got.Missing != 0 {
 				t.Errorf("%s: got %+v", body, got)
+			}
+		}
+	})
+}
+
+// TestLiarIsLate: of one sender's messages one comes when those behind it were shown. They
+// say that one is missing, and it says that later ones were shown.
+func TestLiarIsLate(t *testing.T) {
+	envelopes(t, func(t *testing.T, m *meshtest.Mesh, liar *meshtest.Liar, alice, bob *peer.Peer, _ *meshtest.Machine) {
+		send(t, alice, "bob", "zero", peer.SendOptions{})
+		meshtest.Next(t, bob) // the count has begun
+		var late atomic.Pointer[meshtest.Frame]
+		liar.Tell(only(func(d *wire.Deliver, payload []byte) []meshtest.Frame {
+			copied := *d
+			late.Store(&meshtest.Frame{Frame: &copied, Payload: slices.Clone(payload)})
+			return nil
+		}))
+		send(t, alice, "bob", "one", peer.SendOptions{SeenWait: -1})
+		synctest.Wait()
+		liar.Tell(nil)
+		send(t, alice, "bob", "two", peer.SendOptions{SeenWait: -1})
+		if got := meshtest.Next(t, bob); got.Body != "two" || got.Missing != 1 || got.Late {
+			t.Errorf("before it: %+v", got)
+		}
+		liar.Inject(*late.Load())
+		if got := meshtest.Next(t, bob); got.Body != "one" || !got.Late || got.Missing != 0 || got.Again {
+			t.Errorf("late: %+v", got)
+		}
+		send(t, alice, "bob", "three", peer.SendOptions{SeenWait: -1})
+		if got := meshtest.Next(t, bob); got.Body != "three" || got.Late || got.Missing != 0 {
+			t.Errorf("behind it: %+v", got)
+		}
+	})
+}
+
+// TestLiarIsSentNothingForTheRevoked: what is sent again goes to nobody who was put out
+// meanwhile: the broker does not get to hand it over.
+func TestLiarIsSentNothingForTheRevoked(t *testing.T) {
+	run(t, func(t *testing.T, m *meshtest.Mesh) {
+		machine := m.Create("alice", "laptop")
+		alice := machine.Live("a")
+		defer m.Close(alice)
+		bobMachine, carol := m.Join("bob", "desk"), m.Join("carol", "mac").Live("c")
+		carols := carol.Self().Key
+		m.Close(carol)
+		liar := m.Liar()
+		defer liar.Close()
+		bob := deceived(t, bobMachine, liar, "b")
+		defer m.Close(bob)
+		meshtest.Online(t, bob)
+		var pass, sentToCarol atomic.Int64
+		liar.Tell(func(up bool, f meshtest.Frame) []meshtest.Frame {
+			s, ok := f.Frame.(*wire.Send)
+			if !ok || !up {
+				return []meshtest.Frame{f}
+			}
+			to := func(r wire.Recipient) bool { return r.Key == carols }
+			if s.To == carols || slices.ContainsFunc(s.Recipients, to) {
+				sentToCarol.Add(1)
+			}
+			if pass.Load() == 0 {
+				return nil
+			}
+			return []meshtest.Frame{f}
+		})
+		direct := send(t, bob, "carol", "for carol", peer.SendOptions{NoWait: true})
+		all := send(t, bob, "*", "for all", peer.SendOptions{NoWait: true})
+		synctest.Wait()
+		if n := sentToCarol.Load(); n != 2 {
+			t.Fatalf("sent to carol %d times", n)
+		}
+		if _, err := alice.Revoke(t.Context(), "carol"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait() // bob knows
+		sentToCarol.Store(0)
+		pass.Store(1)
+		liar.Hang()
+		if got := meshtest.Next(t, alice); got.Body != "for all" {
+			t.Errorf("got %+v", got)
+		}
+		meshtest.Pass(5 * time.Second)
+		if n := sentToCarol.Load(); n != 0 {
+			t.Errorf("sent to carol again, %d times", n)
+		}
+		for id, want := range map[string][]peer.State{direct.Short: {peer.Refused}, all.Short: {peer.Refused, peer.Seen}} {
+			got := states(t, bob, id)
+			slices.Sort(got)
+			if !slices.Equal(got, want) {
+				t.Errorf("bob takes it for %v, not %v", got, want)
 			}
 		}
 	})

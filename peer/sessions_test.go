@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -106,6 +107,40 @@ func TestLastActiveSessionShows(t *testing.T) {
 			if got := meshtest.Next(t, active); got.Body != "to "+active.Self().Label {
 				t.Errorf("%+v", got)
 			}
+		}
+	})
+}
+
+// TestSessionsPoke: what one process of a profile takes off the wire for another, or hears of
+// what another sent, that one knows at once.
+func TestSessionsPoke(t *testing.T) {
+	run(t, func(t *testing.T, m *meshtest.Mesh) {
+		alice := m.Create("alice", "laptop").Live("a")
+		defer m.Close(alice)
+		machine := m.Join("bob", "desk")
+		online := machine.Live("online")
+		defer m.Close(online)
+		meshtest.Pass(time.Second)
+		offline := machine.Open(peer.Options{Label: "offline", Receives: peer.Live, Offline: true})
+		defer m.Close(offline)
+		synctest.Wait() // it is the last that was active
+		send(t, alice, "bob", "for the other one", peer.SendOptions{SeenWait: -1})
+		meshtest.Pass(time.Second) // unpoked it looks a quarter of a minute after it began
+		if counts, err := offline.Counts(t.Context()); err != nil || counts.Waiting != 1 {
+			t.Errorf("it knows of %+v: %v", counts, err)
+		}
+		if got := bodies(waiting(t, online, peer.TakeOptions{})); len(got) != 0 {
+			t.Errorf("the one that took it shows %q", got)
+		}
+
+		command := machine.Open(peer.Options{Label: "command", Receives: peer.Replies})
+		defer m.Close(command)
+		var group sync.WaitGroup
+		group.Go(func() { meshtest.Next(t, alice) })
+		sent := send(t, command, "alice", "seen at once", peer.SendOptions{SeenWait: time.Minute})
+		group.Wait()
+		if sent.To[0].State != peer.Seen { // its receipt goes to a live session
+			t.Errorf("it hears of %+v", sent.To[0])
 		}
 	})
 }

@@ -212,9 +212,12 @@ func (p *Peer) settleClaims(l *line, plan []*showing) (show []*showing, err erro
 	if err != nil {
 		return nil, err
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for _, s := range show {
 		if s.Claim {
 			p.answer(l, wire.VerdictReceived, wire.WhyNone, s.row.From, s.row.ID)
+			delete(p.copies, claimKey{s.row.From, s.row.ID})
 		}
 	}
 	return show, nil
