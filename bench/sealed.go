@@ -54,7 +54,7 @@ type arrived struct {
 
 // inboxKeeps is how many ids an inbox in memory remembers before it begins
 // anew: enough to find a repetition, little enough to be no load of its own.
-const inboxKeeps = 1 << 14
+const inboxKeeps = 1 << 10
 
 // startSealed starts pairs whose recipients' inboxes are on disk, or in memory.
 func startSealed(onDisk bool) func(ctx context.Context, cfg config, size int) (rig, error) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,11 +34,9 @@ type storing struct {
 func (m *mesh) send(s *session, f *wire.Send, payload []byte) {
 	// The frame's memory is used again by the next one.
 	sealed := bytes.Clone(payload)
-	to := make([]wire.Recipient, 0, max(1, len(f.Recipients)))
-	if len(f.Recipients) == 0 {
-		to = append(to, wire.Recipient{Key: f.To, Session: f.Session})
-	} else {
-		to = cloneRecipients(to, f.Recipients)
+	to := append(s.to[:0], wire.Recipient{Key: f.To, Session: f.Session})
+	if len(f.Recipients) > 0 {
+		to = cloneRecipients(f.Recipients)
 	}
 	now := m.b.now()
 	m.mu.Lock()
@@ -88,19 +87,18 @@ func (m *mesh) send(s *session, f *wire.Send, payload []byte) {
 
 // cloneRecipients copies recipients with their boxes into memory of their own,
 // one piece for all boxes.
-func cloneRecipients(dst, from []wire.Recipient) []wire.Recipient {
+func cloneRecipients(from []wire.Recipient) []wire.Recipient {
 	n := 0
 	for i := range from {
 		n += len(from[i].Box)
 	}
-	boxes := make([]byte, 0, n)
-	for _, r := range from {
+	boxes, to := make([]byte, 0, n), slices.Clone(from)
+	for i := range to {
 		start := len(boxes)
-		boxes = append(boxes, r.Box...)
-		r.Box = boxes[start:len(boxes):len(boxes)]
-		dst = append(dst, r)
+		boxes = append(boxes, to[i].Box...)
+		to[i].Box = boxes[start:len(boxes):len(boxes)]
 	}
-	return dst
+	return to
 }
 
 // whyNot says why nothing goes to a key that does not belong.

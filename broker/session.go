@@ -45,8 +45,9 @@ type session struct {
 	starts atomic.Int64  // when reading started or went on, by the steady clock
 	pinged int64         // when the sweeper last asked for a ping; its own
 
-	addr     netip.Addr    // that messages count against; zero: none
-	requests *rate.Limiter // used by the reading goroutine, like what follows
+	addr     netip.Addr        // that messages count against; zero: none
+	requests *rate.Limiter     // used by the reading goroutine, like what follows
+	to       [1]wire.Recipient // of a message to one: no memory for each
 	brought  brought
 	ahead    struct{ peer, addr int } // messages that were counted and have not come
 
