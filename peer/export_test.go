@@ -49,7 +49,11 @@ func (p *Peer) SendLying(ctx context.Context, to, body string, at signed.At, lat
 		m.At = at
 	}
 	m.Time, m.Expires = m.Time+later, m.Expires+later
-	tracked, err := p.enqueue(ctx, t, m)
+	settings, err := p.home.Config()
+	if err != nil {
+		return Sent{}, err
+	}
+	tracked, err := p.enqueue(ctx, t, m, settings)
 	defer p.untrack(m.ID)
 	if err != nil {
 		return Sent{}, err

@@ -158,7 +158,7 @@ func exempt(k Kind) bool { return k == Notice || k == Decline }
 // guard gives what is sent its depth, and refuses what is past a bound: LoopError.
 // Both sides' users are told, once until a human has spoken.
 // [CM-8.37, CM-8.38]
-func (p *Peer) guard(t *target, o *SendOptions) error {
+func (p *Peer) guard(t *target, o *SendOptions, settings *config.Config) error {
 	if o.Human {
 		o.Depth = 0
 		return nil
@@ -166,10 +166,6 @@ func (p *Peer) guard(t *target, o *SendOptions) error {
 	o.Depth = max(o.Depth, p.loop.next())
 	if o.Depth == 0 || exempt(o.Kind) {
 		return nil
-	}
-	settings, err := p.home.Config()
-	if err != nil {
-		return err
 	}
 	depth, pair := settings.LoopGuard.Bounds()
 	stop := &LoopError{With: t.address, Depth: o.Depth - 1}

@@ -105,7 +105,11 @@ func (p *Peer) outsideError() error {
 
 // sendTo sends to a target. failed is why there is no connection, nil if there is.
 func (p *Peer) sendTo(ctx context.Context, t *target, body string, o SendOptions, failed error) (Sent, error) {
-	if err := p.guard(t, &o); err != nil {
+	settings, err := p.home.Config()
+	if err != nil {
+		return Sent{}, err
+	}
+	if err := p.guard(t, &o, settings); err != nil {
 		return Sent{}, err
 	}
 	m, err := p.messageTo(t, body, o)
@@ -115,7 +119,7 @@ func (p *Peer) sendTo(ctx context.Context, t *target, body string, o SendOptions
 	if o.before != nil {
 		o.before(m.ID)
 	}
-	tracked, err := p.enqueue(ctx, t, m)
+	tracked, err := p.enqueue(ctx, t, m, settings)
 	defer p.untrack(m.ID)
 	if err != nil {
 		return Sent{}, err
@@ -194,14 +198,10 @@ func (p *Peer) messageTo(t *target, body string, o SendOptions) (*seal.Message, 
 	return m, nil
 }
 
-// enqueue numbers, seals and keeps a message, in one transaction. It is tracked from
-// then on.
-func (p *Peer) enqueue(ctx context.Context, t *target, m *seal.Message) (*tracking, error) {
+// enqueue numbers, seals and keeps a message, in one transaction, and in the history where
+// the settings want one. It is tracked from then on.
+func (p *Peer) enqueue(ctx context.Context, t *target, m *seal.Message, settings *config.Config) (*tracking, error) {
 	audience, err := audienceOf(m.Audience)
-	if err != nil {
-		return nil, err
-	}
-	settings, err := p.home.Config()
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/claudemesh/claudemesh-go/delivery"
 	"github.com/claudemesh/claudemesh-go/keys"
+	"github.com/claudemesh/claudemesh-go/sqlite"
 	"github.com/claudemesh/claudemesh-go/wire"
 )
 
@@ -181,6 +182,58 @@ func TestSent(t *testing.T) {
 	}
 	if n, of := countRows(t, s, "sent"), countRows(t, s, "sent_target"); n != 0 || of != 0 {
 		t.Errorf("%d messages and %d recipients past their time", n, of)
+	}
+}
+
+// A row that changes its state takes the room that it had, and so is overwritten where
+// it stands.
+func TestStatesTakeTheSameRoom(t *testing.T) {
+	s := newState(t)
+	room := func(columns string) (bytes int) {
+		t.Helper()
+		err := s.db.Read(t.Context(), func(q *sqlite.Tx) error {
+			return q.Get("SELECT (state > 1) + "+columns, nil, &bytes)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bytes
+	}
+	const ofSent = "octet_length(label) + octet_length(why) + octet_length(steps) FROM sent"
+	m := &Sent{ID: id(1), To: []SentTo{{Key: bob, State: wire.StatePending, Steps: []Step{{wire.StatePending, 1764352800000, WordSelf, ""}}}}}
+	do(t, s, func(tx *Tx) error { return tx.PutSent(m, true) })
+	pending := room(ofSent)
+	for _, said := range []Said{
+		{State: wire.StateDelivered, Word: WordBroker},
+		{State: wire.StateSeen, Word: WordRecipient, Label: "twenty-letters-label"},
+	} {
+		said.ID, said.To, said.Time = m.ID, bob, 1764352800001
+		do(t, s, func(tx *Tx) error { _, _, err := tx.Advance(said); return err })
+		if got := room(ofSent); got != pending {
+			t.Errorf("%s takes %d bytes, pending %d", said.State, got, pending)
+		}
+	}
+	const ofInbox = "octet_length(shower) FROM inbox"
+	row := inboxRow(2)
+	do(t, s, func(tx *Tx) error { return tx.PutInbox(row) })
+	waiting := room(ofInbox)
+	do(t, s, func(tx *Tx) error { return tx.ShowInbox(session(1), row.Place) })
+	if got := room(ofInbox); got != waiting {
+		t.Errorf("a row that is shown takes %d bytes, one that waits %d", got, waiting)
+	}
+	do(t, s, func(tx *Tx) error {
+		got, err := tx.Inbox(row.Place)
+		if err == nil && got.Shower != session(1) {
+			t.Errorf("shown by %v", got.Shower)
+		}
+		if err == nil {
+			got.PutBack()
+			err = tx.SetInbox(got)
+		}
+		return err
+	})
+	if got := room(ofInbox); got != waiting {
+		t.Errorf("a row that was put back takes %d bytes, one that waits %d", got, waiting)
 	}
 }
 

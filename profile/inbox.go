@@ -52,13 +52,25 @@ func (tx *Tx) PutInbox(row *delivery.InboxRow) error {
 		" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 		tx.mesh, n, row.ID[:], uint8(row.State), row.Arrived, row.Session[:], row.Audience[:], uint8(row.Priority),
 		row.N, row.Sent, row.Expires, orNull(row.For), row.ForLabel, row.Reply, row.Copy, joinSessions(row.Takers),
-		row.Missing, orNull(row.Shower), row.Again, row.Box, blob(row.Sealed))
+		row.Missing, showerOf(row), row.Again, row.Box, blob(row.Sealed))
 	if rows, known := tx.memory.inbox[tx.mesh]; known && err == nil {
 		kept := *row
 		kept.Sealed, kept.Box = nil, nil
 		tx.rememberInbox(append(rows, kept))
 	}
 	return err
+}
+
+// showerOf is the column of who shows a message, zeros where nobody does, so long that
+// with the state, which SQLite keeps in the row's header while it is 0 or 1, it always
+// takes the same room: a row that begins to be shown is overwritten where it stands.
+func showerOf(row *delivery.InboxRow) []byte {
+	shower := make([]byte, len(row.Shower), len(row.Shower)+1)
+	copy(shower, row.Shower[:])
+	if row.State <= 1 {
+		shower = append(shower, 0)
+	}
+	return shower
 }
 
 // SetInbox writes a row back at its place: everything but sender, id, arrival
@@ -69,7 +81,7 @@ func (tx *Tx) SetInbox(row *delivery.InboxRow) error {
 		" WHERE place = ? AND mesh = ?",
 		uint8(row.State), row.Session[:], row.Audience[:], uint8(row.Priority), row.N, row.Sent,
 		row.Expires, orNull(row.For), row.ForLabel, row.Reply, row.Copy, joinSessions(row.Takers), row.Missing,
-		orNull(row.Shower), row.Again, row.Place, tx.mesh)
+		showerOf(row), row.Again, row.Place, tx.mesh)
 	if err == nil && changed == 0 {
 		return fmt.Errorf("inbox, place %d: %w", row.Place, ErrNotFound)
 	}

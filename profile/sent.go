@@ -1,10 +1,10 @@
 package profile
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/claudemesh/claudemesh-go/delivery"
 	"github.com/claudemesh/claudemesh-go/keys"
@@ -54,10 +54,10 @@ type SentTo struct {
 
 // Step is one change of a message's state.
 type Step struct {
-	State wire.State `json:"state"`
-	Time  int64      `json:"time"`
-	Word  Word       `json:"word"`
-	Why   wire.Why   `json:"why,omitempty"`
+	State wire.State
+	Time  int64
+	Word  Word
+	Why   wire.Why // a code: never with a blank or a comma
 }
 
 // PutSent keeps the metadata of a message that goes into the outbox. named says that it
@@ -101,9 +101,10 @@ func (tx *Tx) PutSent(m *Sent, named bool) error {
 	return nil
 }
 
-// stepsRoom is how many bytes the steps of a message take, at least: those of one that
-// is seen. So later ones overwrite a row where it stands.
-const stepsRoom = 176
+// stepsRoom is how many bytes label, state, reason and steps of a message take together,
+// at least: those of one that is seen, by a session whose label has 20. So what is said
+// later overwrites a row where it stands.
+const stepsRoom = 112
 
 // targetColumns are what is kept of one recipient.
 const targetColumns = "recipient, target, label, state, why, steps"
@@ -113,9 +114,59 @@ func (tx *Tx) targetColumns(t *SentTo) (values [6]any, err error) {
 	if err != nil {
 		return values, err
 	}
-	steps, err := json.Marshal(t.Steps)
-	steps = append(steps, bytes.Repeat([]byte{' '}, max(stepsRoom-len(steps), 0))...)
-	return [6]any{n, orNull(t.Session), t.Label, uint8(t.State), string(t.Why), string(steps)}, err
+	steps := appendSteps(make([]byte, 0, stepsRoom+1), t.Steps)
+	room := stepsRoom - len(t.Label) - len(t.Why)
+	if t.State <= 1 {
+		room++ // SQLite keeps 0 and 1 in the row's header
+	}
+	for len(steps) < room {
+		steps = append(steps, ' ')
+	}
+	return [6]any{n, orNull(t.Session), t.Label, uint8(t.State), string(t.Why), string(steps)}, nil
+}
+
+// appendSteps appends steps as they stand in state.db: "pending 1764352800000 self",
+// a reason behind it where there is one, with commas in between.
+func appendSteps(dst []byte, steps []Step) []byte {
+	for i, s := range steps {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(append(dst, s.State.String()...), ' ')
+		dst = append(strconv.AppendInt(dst, s.Time, 10), ' ')
+		dst = append(dst, s.Word...)
+		if s.Why != "" {
+			dst = append(append(dst, ' '), s.Why...)
+		}
+	}
+	return dst
+}
+
+// parseSteps reads what appendSteps wrote, and the room behind it.
+func parseSteps(text string) ([]Step, error) {
+	var steps []Step
+	if text = strings.TrimRight(text, " "); text == "" {
+		return nil, nil
+	}
+	for one := range strings.SplitSeq(text, ",") {
+		words := strings.Fields(one)
+		if len(words) < 3 || len(words) > 4 {
+			return nil, fmt.Errorf("steps of a message: %q", one)
+		}
+		s := Step{Word: Word(words[2])}
+		if err := s.State.UnmarshalText([]byte(words[0])); err != nil {
+			return nil, fmt.Errorf("steps of a message: %w", err)
+		}
+		var err error
+		if s.Time, err = strconv.ParseInt(words[1], 10, 64); err != nil {
+			return nil, fmt.Errorf("steps of a message: %w", err)
+		}
+		if len(words) == 4 {
+			s.Why = wire.Why(words[3])
+		}
+		steps = append(steps, s)
+	}
+	return steps, nil
 }
 
 // scanTarget reads targetColumns from a column on.
@@ -125,10 +176,8 @@ func (tx *Tx) scanTarget(r sqlite.Row, i int) (t SentTo, err error) {
 	}
 	t.Session, t.Label = sid(r.Bytes(i+1)), r.Text(i+2)
 	t.State, t.Why = wire.State(r.Int64(i+3)), wire.Why(r.Text(i+4))
-	if err := json.Unmarshal([]byte(r.Text(i+5)), &t.Steps); err != nil {
-		return t, fmt.Errorf("steps of a message: %w", err)
-	}
-	return t, nil
+	t.Steps, err = parseSteps(r.Text(i + 5))
+	return t, err
 }
 
 // Said is what is newly said of a message for a recipient.
@@ -169,6 +218,9 @@ func (tx *Tx) Advance(s Said) (changed bool, by keys.SessionID, err error) {
 	}
 	if known.to.Key != s.To || !s.isOf(known.hash) || !known.to.advance(s) {
 		return false, known.session, nil
+	}
+	if known.to.State == wire.StateSeen {
+		delete(tx.memory.sent, sentID{tx.mesh, s.ID}) // nothing more is heard of it
 	}
 	t, err := tx.targetColumns(&known.to)
 	if err != nil {

@@ -3,11 +3,13 @@ package profile
 import (
 	"errors"
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/claudemesh/claudemesh-go/delivery"
 	"github.com/claudemesh/claudemesh-go/keys"
 	"github.com/claudemesh/claudemesh-go/sqlite"
+	"github.com/claudemesh/claudemesh-go/wire"
 )
 
 // testdata/state-1.sql is a state.db of the first schema with a row in each
@@ -22,7 +24,13 @@ func TestUpgradeFromTheFirstSchema(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = old.Do(t.Context(), func(tx *sqlite.Tx) error { _, err := tx.Exec(string(script)); return err })
+	const refused = `INSERT INTO sent_target VALUES (1, 2, NULL, '', 6, 'muted',
+		'[{"state":"pending","time":5,"word":"self"},{"state":"refused","time":6,"word":"broker","why":"muted"}]')`
+	err = old.Do(t.Context(), func(tx *sqlite.Tx) error {
+		_, err := tx.Exec(string(script))
+		_, err2 := tx.Exec(refused)
+		return errors.Join(err, err2)
+	})
 	if err := errors.Join(err, old.Close()); err != nil {
 		t.Fatal(err)
 	}
@@ -30,6 +38,7 @@ func TestUpgradeFromTheFirstSchema(t *testing.T) {
 	if got, want := schemaOf(t, s.db), schemaOf(t, newState(t).db); got != want {
 		t.Errorf("upgraded, the schema is\n%s\nmade anew, it is\n%s", got, want)
 	}
+	pending := Step{wire.StatePending, 5, WordSelf, ""}
 	do(t, s, func(tx *Tx) error {
 		rows, _, err := tx.Outbox(session(1), 0, 10, 1<<20)
 		if len(rows) != 1 || rows[0].ID != id(3) || len(rows[0].To) != 2 || rows[0].To[1].Key != carol {
@@ -45,7 +54,8 @@ func TestUpgradeFromTheFirstSchema(t *testing.T) {
 			t.Errorf("history %+v", history)
 		}
 		sent, err4 := tx.Sent(id(3))
-		if err4 == nil && (sent.Address != "bob" || len(sent.To[0].Steps) != 1) {
+		if err4 == nil && (sent.Address != "bob" || len(sent.To) != 2 || !slices.Equal(sent.To[0].Steps, []Step{pending}) ||
+			!slices.Equal(sent.To[1].Steps, []Step{pending, {wire.StateRefused, 6, WordBroker, wire.WhyMuted}})) {
 			t.Errorf("sent %+v", sent)
 		}
 		chain, err5 := tx.Chain(Roster, 0, 0)
