@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/claudemesh/claudemesh-go/store"
 )
@@ -75,7 +76,8 @@ func Restore(ctx context.Context, from, dir string) (Restored, error) {
 	return r, err
 }
 
-// inspect opens a database, which also brings it up to date, and says what it holds.
+// inspect opens a database that was restored, which also brings it up to date, notes
+// that it was, and says what it holds.
 func inspect(ctx context.Context, dir string) (r Restored, err error) {
 	s, err := store.OpenSQLite(ctx, dir)
 	if err != nil {
@@ -83,5 +85,6 @@ func inspect(ctx context.Context, dir string) (r Restored, err error) {
 	}
 	meshes, err := s.Meshes(ctx)
 	waiting, err2 := s.Waiting(ctx)
-	return Restored{Meshes: len(meshes), Waiting: waiting.Messages}, errors.Join(err, err2, s.Close())
+	_, err3 := loseUntil(ctx, s, time.Now().UnixMilli())
+	return Restored{Meshes: len(meshes), Waiting: waiting.Messages}, errors.Join(err, err2, err3, s.Close())
 }

@@ -40,6 +40,7 @@ type Broker struct {
 	metrics   *metrics
 	readiness readiness
 	conns     atomic.Uint64 // numbers connections
+	lostUntil atomic.Int64  // what became of messages made before may be lost; see loseUntil
 
 	living   context.Context // for the store: ends when all is done
 	die      context.CancelFunc
@@ -149,6 +150,11 @@ func (b *Broker) start() error {
 	for _, m := range list {
 		b.meshes[m.ID] = &loading{}
 	}
+	lost, err := loadLost(b.living, b.store)
+	if err != nil {
+		return fmt.Errorf("when the store was restored: %w", err)
+	}
+	b.lostUntil.Store(lost)
 	if len(list) == 0 && !b.createIsOpen() {
 		if b.token, err = b.NewToken(b.living); err != nil {
 			return err

@@ -433,22 +433,22 @@ func (m *mesh) answerAsked(key keys.Public) {
 }
 
 // answerTrace answers what became of a message of the session's peer: what the
-// machine knows, and what waits in the store only.
+// machine knows, and what only the store does. Nothing where it was delivered and
+// forgotten, or never came: who asks knows which [CM-7.38].
 func (m *mesh) answerTrace(s *session, f *wire.Trace) {
 	m.mu.Lock()
 	member := s.standing == roster.Belongs
 	var states []wire.TraceState
+	known := false
 	if member {
-		states = m.delivery.Trace(s.peer(), f.Message) // what is gathered is among it
+		states, known = m.delivery.Trace(s.peer(), f.Message) // what is gathered is among it
 	}
 	m.mu.Unlock()
 	if !member {
 		s.refuse(wire.CodeForbidden, f.ID, "")
 		return
 	}
-	got, err := m.b.store.Fetch(m.b.ending, m.id, &delivery.Fetch{
-		Kind: delivery.FetchMessage, Sender: s.peer(), ID: f.Message, Limit: wire.MaxRecipients,
-	})
+	got, err := m.b.store.Fetch(m.b.ending, m.id, &delivery.Fetch{Kind: delivery.FetchTrace, Sender: s.peer(), ID: f.Message})
 	if err != nil {
 		if !errors.Is(err, context.Canceled) {
 			m.b.log.Error("trace", "mesh", m.id, "err", err)
@@ -456,14 +456,23 @@ func (m *mesh) answerTrace(s *session, f *wire.Trace) {
 		s.refuse(wire.CodeStorage, f.ID, "")
 		return
 	}
-	known := make(map[keys.Public]bool, len(states))
+	told := make(map[keys.Public]bool, len(states))
 	for _, st := range states {
-		known[st.To] = true
+		told[st.To] = true
 	}
-	for _, r := range got.Rows {
-		if !known[r.To] && len(states) < wire.MaxRecipients {
-			states = append(states, wire.TraceState{To: r.To, State: wire.StateQueued, Time: r.Sent})
+	for _, o := range got.Outcomes {
+		claimed := o.Time == 0
+		if told[o.Recipient] || len(states) == wire.MaxRecipients || claimed && known {
+			continue // of what was claimed the machine knows whether that device has it yet
 		}
+		if claimed {
+			o.Time = m.b.now() // since when is not known
+		}
+		states = append(states, wire.TraceState{To: o.Recipient, State: o.State, Why: o.Why, Time: o.Time})
+	}
+	if len(states) == 0 && !known && f.Message.Time() < m.b.lostUntil.Load() {
+		s.refuse(wire.CodeRestored, f.ID, "what became of messages from before the restore is not known here")
+		return
 	}
 	s.send(&wire.Trace{Re: f.ID, Message: f.Message, States: states})
 }

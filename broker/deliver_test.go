@@ -177,6 +177,116 @@ func TestTrace(t *testing.T) {
 	})
 }
 
+// TestTraceInTheEnd: a broker that remembers nothing by itself says what its sender may not
+// have heard yet, who took what was for any one device, and of what was delivered nothing;
+// but not where its store was restored since.
+func TestTraceInTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		bob, carol := w.join("bob", "desk"), w.join("carol", "mac")
+		a := w.hello(w.alice, wire.ReceivesReplies)
+		expired := a.message(carol.Public(), "too late", func(f *wire.Send) { f.Expires = now() + 1000 })
+		delivered := a.message(bob.Public(), "hello")
+		claimed := a.message(keys.Public{}, "any", func(f *wire.Send) {
+			f.One, f.Recipients = true, []wire.Recipient{{Key: bob.Public(), Box: []byte("box")}}
+		})
+		for _, id := range []keys.MessageID{expired, delivered, claimed} {
+			a.wantAck(id, wire.StateQueued)
+		}
+		a.bye()
+		synctest.Wait() // the broker knows
+		b := w.hello(bob, wire.ReceivesLive)
+		for range 2 {
+			if d, _ := wantBoth[*wire.Deliver](b); d.Claim {
+				b.send(&wire.Receipt{State: wire.VerdictClaim, From: d.From, IDs: []keys.MessageID{d.ID}})
+			} else {
+				b.send(&wire.Receipt{From: d.From, IDs: []keys.MessageID{d.ID}})
+			}
+		}
+		if g := want[*wire.Grant](b); !g.Granted {
+			t.Fatalf("%+v", g)
+		}
+		b.send(&wire.Receipt{From: w.alice.Public(), IDs: []keys.MessageID{claimed}})
+		<-timeAfter(2 * 60_000) // what expired is searched for
+		b.bye()
+		w.restart()
+
+		asked := uint64(0)
+		traced := func(id keys.MessageID) (said []string) {
+			t.Helper()
+			asked++
+			a.send(&wire.Trace{ID: asked, Message: id})
+			for {
+				if tr := want[*wire.Trace](a); tr.Re == asked {
+					for _, s := range tr.States {
+						said = append(said, fmt.Sprint(s.State))
+						if s.Time <= 0 || s.Time > now() {
+							t.Errorf("%s since %d", s.State, s.Time)
+						}
+					}
+					return said
+				}
+			}
+		}
+		a = w.hello(w.alice, wire.ReceivesReplies)
+		a.wantAck(expired, wire.StateExpired)
+		a.wantAck(delivered, wire.StateDelivered)
+		a.wantAck(claimed, wire.StateDelivered)
+		for range 50 { // they were read, and delivered is forgotten
+			<-timeAfter(5_000)
+			a.send(&wire.Ping{N: 1})
+			want[*wire.Pong](a)
+		}
+		w.restart()
+		a = w.hello(w.alice, wire.ReceivesReplies)
+		if got := traced(expired); len(got) > 0 {
+			t.Errorf("what was heard is kept: %v", got)
+		}
+		if got := traced(delivered); len(got) > 0 {
+			t.Errorf("what was delivered and heard is kept: %v", got)
+		}
+		if got := traced(claimed); !slices.Equal(got, []string{"delivered"}) {
+			t.Errorf("of what was claimed: %v", got)
+		}
+		late := a.message(carol.Public(), "too late again", func(f *wire.Send) { f.Expires = now() + 1000 })
+		a.wantAck(late, wire.StateQueued)
+		a.bye()
+		synctest.Wait() // the broker knows
+		<-timeAfter(2 * 60_000)
+		w.restart()
+		a = w.hello(w.alice, wire.ReceivesReplies)
+		if got := traced(late); !slices.Equal(got, []string{"expired"}) {
+			t.Errorf("of what ran out: %v", got)
+		}
+		waits := a.message(carol.Public(), "it waits")
+		a.wantAck(waits, wire.StateQueued)
+
+		copied := t.TempDir()
+		if err := w.stop(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Restore(t.Context(), w.opts.Dir, copied); err != nil {
+			t.Fatal(err)
+		}
+		w.opts.Dir = copied
+		w.start()
+		a = w.hello(w.alice, wire.ReceivesReplies)
+		a.send(&wire.Trace{ID: 1, Message: delivered})
+		a.wantError(wire.CodeRestored)
+		if got := traced(waits); !slices.Equal(got, []string{"queued"}) {
+			t.Errorf("of what waits: %v", got)
+		}
+		a.bye()
+		synctest.Wait() // the broker knows
+		<-timeAfter(wire.ClockAhead)
+		a = w.hello(w.alice, wire.ReceivesReplies)
+		fresh := must(keys.NewMessageID(now(), rand.Reader))
+		if got := traced(fresh); len(got) > 0 {
+			t.Errorf("of what was made since: %v", got)
+		}
+	})
+}
+
 // lateReceipts is a store that gives no receipts before it may.
 type lateReceipts struct {
 	store.Store

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/claudemesh/claudemesh-go/chain"
@@ -60,6 +61,28 @@ type brought struct {
 // settingRestored is the name under which the store remembers that a mesh was
 // restored.
 func settingRestored(id keys.MeshID) string { return "restored " + id.String() }
+
+// settingLost is the name under which the store remembers until when messages were
+// made, Unix ms, of which a restore may have lost what it knew.
+const settingLost = "lost until"
+
+// loseUntil notes that the store was restored at a time. A sender's clock may be ahead.
+func loseUntil(ctx context.Context, s store.Store, now int64) (until int64, err error) {
+	until = now + wire.ClockAhead
+	return until, s.SetSetting(ctx, settingLost, strconv.FormatInt(until, 10))
+}
+
+// loadLost reads when that was; 0: never.
+func loadLost(ctx context.Context, s store.Store) (int64, error) {
+	value, err := s.Setting(ctx, settingLost)
+	if errors.Is(err, store.ErrNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return strconv.ParseInt(value, 10, 64)
+}
 
 // loadRestored reads whether the mesh was restored and not all were heard.
 func (m *mesh) loadRestored(ctx context.Context) error {
@@ -213,6 +236,11 @@ func (m *mesh) takeBack(s *session, page chain.Page, theirs chain.SignedHead) er
 	if err := m.b.store.SetSetting(m.b.living, settingRestored(m.id), "yes"); err != nil {
 		return err
 	}
+	lost, err := loseUntil(m.b.living, m.b.store, now)
+	if err != nil {
+		return err
+	}
+	m.b.lostUntil.Store(lost)
 	err = m.b.store.Append(m.b.living, store.Append{Mesh: m.id, Prev: old, Entries: storedEntries(change.Entries), Head: storedHead(head)})
 	if err != nil {
 		return err

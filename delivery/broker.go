@@ -305,18 +305,17 @@ func (b *Broker) Drain(now int64) {
 }
 
 // Trace tells what the machine knows of a message, one state a recipient:
-// what waits, and for ten minutes what became of it. What is in the store only
-// is the caller's to add.
-func (b *Broker) Trace(from keys.Public, id keys.MessageID) []wire.TraceState {
+// what waits, and for ten minutes what became of it; known is false where it has not
+// heard of it. What is in the store only is the caller's to add ([FetchTrace]).
+func (b *Broker) Trace(from keys.Public, id keys.MessageID) (states []wire.TraceState, known bool) {
 	p := b.peers[from]
 	if p == nil {
-		return nil
+		return nil, false
 	}
 	m := b.find(messageKey{p.number, id})
 	if m == nil {
-		return nil
+		return nil, false
 	}
-	var states []wire.TraceState
 	for it := m.items; it != nil; it = it.sibling {
 		s := wire.TraceState{To: it.to.key, State: it.state, Why: it.why, Time: it.since}
 		if it.place != placeDone {
@@ -329,5 +328,9 @@ func (b *Broker) Trace(from keys.Public, id keys.MessageID) []wire.TraceState {
 		}
 		states = append(states, s)
 	}
-	return states
+	if len(states) == 0 && m.winner != nil && m.left <= 0 && !m.vague {
+		state, why := m.ofWinner()
+		states = append(states, wire.TraceState{To: m.winner.key, State: state, Why: why, Time: b.now})
+	}
+	return states, true
 }

@@ -171,6 +171,22 @@ func TestOutcomesOfAnAbsentSender(t *testing.T) {
 	}
 }
 
+// TestFirstWordOfAnAbsentSender: what its recipient has is kept for a sender that left before
+// it was told anything, and may not send it again in time; what was refused is not, since
+// it may be taken when it comes again.
+func TestFirstWordOfAnAbsentSender(t *testing.T) {
+	r := newRig(t, BrokerOptions{})
+	r.connect(1, 1, wire.ReceivesLive)
+	r.connect(2, 2, wire.ReceivesLive)
+	r.send(1, 1, 2)
+	r.send(1, 2, 2)
+	r.say()
+	r.b.Disconnect(r.now, 1)
+	r.receipt(2, wire.VerdictReceived, 1, 1)
+	r.receipt(2, wire.VerdictRefused, 1, 2)
+	r.want("kept", "outcome m1 at p2 delivered")
+}
+
 // TestFinishedWhileItsCommitFailed: what was received while it was being stored is
 // remembered like all that finished, and forgotten in time.
 func TestFinishedWhileItsCommitFailed(t *testing.T) {
@@ -207,7 +223,9 @@ func TestFailedCommit(t *testing.T) {
 	r.b.Committed(r.now, r.b.seq, nil)
 	r.want("what was given up is told to nobody", "")
 	r.receipt(2, wire.VerdictReceived, 1, 3)
+	r.want("what was received while its sender is away is kept for it", "outcome m3 at p2 delivered")
 	r.connect(4, 1, wire.ReceivesLive)
+	r.want("its sender is back", "fetch 5 lane 0 of p1")
 	r.send(4, 1, 3)
 	r.send(4, 2, 3)
 	r.send(4, 3, 2)
@@ -305,7 +323,8 @@ func TestTrace(t *testing.T) {
 	r.connect(2, 2, wire.ReceivesLive)
 	r.send(1, 1, 2, 3, 4)
 	states := func() (s [5]wire.State) {
-		for _, st := range r.b.Trace(peerKey(1), messageID(1)) {
+		told, _ := r.b.Trace(peerKey(1), messageID(1))
+		for _, st := range told {
 			s[st.To[0]] = st.State
 		}
 		return s
@@ -318,7 +337,7 @@ func TestTrace(t *testing.T) {
 	if s := states(); s[2] != wire.StateDelivered || s[3] != wire.StateQueued || s[4] != wire.StateQueued {
 		t.Fatalf("one delivered: %v", s)
 	}
-	if r.b.Trace(peerKey(2), messageID(1)) != nil {
+	if told, known := r.b.Trace(peerKey(2), messageID(1)); told != nil || known {
 		t.Fatal("somebody else's message was told")
 	}
 }

@@ -373,7 +373,7 @@ func TestFinishedMessagesAreRememberedInLittle(t *testing.T) {
 	r.want("said again by its recipient", "")
 	since := r.now
 	r.now++
-	trace := r.b.Trace(peerKey(1), messageID(remembered-20))
+	trace, _ := r.b.Trace(peerKey(1), messageID(remembered-20))
 	if want := []wire.TraceState{{To: peerKey(2), State: wire.StateDelivered, Time: since}}; !slices.Equal(trace, want) {
 		t.Fatalf("trace: %+v", trace)
 	}

@@ -49,8 +49,8 @@ const (
 	// EffectFetch reads rows or outcomes: Fetch. The answer is Fetched,
 	// FetchedOutcomes or FetchFailed.
 	EffectFetch
-	// EffectSweep deletes what is past its time and nobody is told of: claims
-	// and outcomes that expired before Time.
+	// EffectSweep deletes what nobody asked for within wire.MaxExpiry before Time:
+	// claims of messages that had expired then, and outcomes from before.
 	EffectSweep
 )
 
@@ -99,6 +99,10 @@ const (
 	FetchMessage
 	// FetchOutcomes: outcomes for the sender To, oldest first, up to Limit.
 	FetchOutcomes
+	// FetchTrace: what became of the message Sender, ID, as outcomes, one a
+	// recipient: a row is queued; where there is neither row nor outcome, the device
+	// that claimed it has it, without a time. The machine does not ask for it.
+	FetchTrace
 )
 
 // Fetch asks for rows that are in the store only. It is handed back as it is

@@ -7,7 +7,8 @@ import "github.com/claudemesh/claudemesh-go/wire"
 // twice as long as a silent one may: then it was read, since frames keep their
 // order and heartbeats were answered behind it, and written down. Before that it
 // is told again on the next connection. Only delivered, said to a sender that is
-// there, is not kept.
+// there, is not kept: what the store has neither a row nor an outcome of was delivered,
+// and a sender that may have missed it asks.
 
 // told is an outcome that was told on a connection, and when.
 type told struct {

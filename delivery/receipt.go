@@ -107,18 +107,24 @@ func (b *Broker) lastLost(m *message) {
 			return
 		}
 	}
-	state, why := wire.StateDelivered, wire.WhyNone
-	switch {
-	case m.winner.revoked:
-		state, why = wire.StateRefused, wire.WhyRevoked
-	case m.acked:
+	if m.acked && !m.winner.revoked {
 		return
 	}
+	state, why := m.ofWinner()
 	if m.vague {
 		b.askLast(m, m.winner, state, why)
 	} else {
 		b.tell(m.items, m.winner, state, why)
 	}
+}
+
+// ofWinner is what became of a message that a device claimed before this process began,
+// and that is gone from the queue.
+func (m *message) ofWinner() (wire.State, wire.Why) {
+	if m.winner.revoked {
+		return wire.StateRefused, wire.WhyRevoked
+	}
+	return wire.StateDelivered, wire.WhyNone
 }
 
 // lastWord is what a sender is told of a message with One if the store has no
@@ -207,9 +213,13 @@ func (b *Broker) uncountItem(it *item) {
 	}
 }
 
-// ack emits an ack to a connection.
-func (b *Broker) ack(c *connState, m *message, at *peerState, state wire.State, why wire.Why) {
+// ack emits an ack to a connection, and reports whether that is there.
+func (b *Broker) ack(c *connState, m *message, at *peerState, state wire.State, why wire.Why) bool {
+	if c == nil || c.closed {
+		return false
+	}
 	b.emit(Effect{Kind: EffectAck, Conn: c.Conn, Peer: at.key, ID: m.id, State: state, Why: why})
+	return true
 }
 
 // tellQueued tells the sender of an item that the store has it, if that is the
@@ -252,18 +262,18 @@ func (b *Broker) tell(it *item, at *peerState, state wire.State, why wire.Why) {
 	if m.one {
 		acked = &m.acked
 	}
-	if !*acked { // with nobody there it is sent again, and answered then
+	if !*acked {
 		*acked = true
 		m.answered()
-		if m.conn != nil && !m.conn.closed {
-			b.ack(m.conn, m, at, state, why)
-		}
+		there := b.ack(m.conn, m, at, state, why)
 		for _, c := range m.also {
-			if !c.closed {
-				b.ack(c, m, at, state, why)
-			}
+			there = b.ack(c, m, at, state, why) || there
 		}
-		return
+		// With nobody there it is sent again, and answered then: but not where it
+		// expires before, and its recipient has it.
+		if there || state != wire.StateDelivered {
+			return
+		}
 	}
 	if it.lane == LaneReceipt {
 		return // what becomes of a receipt interests nobody
@@ -272,9 +282,8 @@ func (b *Broker) tell(it *item, at *peerState, state wire.State, why wire.Why) {
 	if (c == nil || c.closed) && len(m.from.conns) > 0 {
 		c = m.from.conns[len(m.from.conns)-1]
 	}
-	if state == wire.StateDelivered && c != nil && !c.closed {
-		b.ack(c, m, at, state, why) // if that gets lost, seen tells it too
-		return
+	if state == wire.StateDelivered && b.ack(c, m, at, state, why) {
+		return // if that gets lost, the sender asks
 	}
 	b.keepOutcome(&Outcome{To: m.from.key, ID: m.id, Recipient: at.key, State: state, Why: why, Time: b.now})
 }

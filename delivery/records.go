@@ -85,7 +85,7 @@ type Outcome struct {
 }
 
 // Claim says which device of a user shows a message. The first one kept
-// counts, until Expires.
+// counts. It is kept for wire.MaxExpiry after Expires: it says who has the message.
 type Claim struct {
 	From    keys.Public // the message's sender
 	ID      keys.MessageID

@@ -248,11 +248,9 @@ func (b *Broker) tellAgain(m *message, c *connState) {
 	switch {
 	case m.left > 0 && m.items != nil:
 		b.ack(c, m, m.items.to, wire.StateQueued, wire.WhyNone)
-	case m.winner == nil:
-	case m.winner.revoked:
-		b.ack(c, m, m.winner, wire.StateRefused, wire.WhyRevoked)
-	default: // claimed before this process began, and gone from the queue
-		b.ack(c, m, m.winner, wire.StateDelivered, wire.WhyNone)
+	case m.winner != nil:
+		state, why := m.ofWinner()
+		b.ack(c, m, m.winner, state, why)
 	}
 }
 

@@ -82,7 +82,7 @@ func (p *Peer) tick() int64 {
 	}
 	next := p.outbox.Next()
 	p.mu.Unlock()
-	for _, due := range []func(int64) int64{p.routeArrivals, p.tellReceipts, p.renewCard, p.sendAgain, p.keepConfirmation, p.tidyUp} {
+	for _, due := range []func(int64) int64{p.routeArrivals, p.tellReceipts, p.renewCard, p.sendAgain, p.writeAgain, p.keepConfirmation, p.tidyUp} {
 		if at := due(t); at > 0 && (next == 0 || at < next) {
 			next = at
 		}

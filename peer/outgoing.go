@@ -102,7 +102,9 @@ func (p *Peer) runOutboxLocked(word profile.Word) {
 
 // writeNotes writes what became of messages, without waiting.
 func (p *Peer) writeNotes(notes []note) {
+	var told news
 	p.home.state.Submit(p.mesh, func(tx *profile.Tx) error {
+		told = news{}
 		done := map[int64]bool{}
 		for i := range notes {
 			if n := &notes[i]; n.drop {
@@ -120,8 +122,12 @@ func (p *Peer) writeNotes(notes []note) {
 					return err
 				}
 			}
-			if _, _, err := tx.Advance(n.said); err != nil {
+			changed, by, err := tx.Advance(n.said)
+			if err != nil {
 				return err
+			}
+			if changed {
+				told.of(p, by)
 			}
 		}
 		return nil
@@ -130,18 +136,52 @@ func (p *Peer) writeNotes(notes []note) {
 			return // perhaps on this very goroutine, with mu held
 		}
 		if err != nil {
-			// The rows stay, and are sent again after the next start: the broker
-			// knows them.
 			p.home.log.Error("noting what became of messages", "mesh", p.alias, "err", err)
+			p.unwritten(notes)
+			told = news{}
 		}
-		var said []profile.Said
 		for i := range notes {
 			if !notes[i].drop {
-				said = append(said, notes[i].said)
+				told.said = append(told.said, notes[i].said)
 			}
 		}
-		p.progressed(said...)
+		p.tell(&told) // also what could not be written: who waits hears it
 	})
+}
+
+// unwritten keeps what could not be written of the outbox's rows, until it can be. The
+// rest comes again: the line ends before the broker takes it for heard.
+func (p *Peer) unwritten(notes []note) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.line != nil {
+		p.line.end(errNotStored)
+	}
+	for _, n := range notes {
+		if n.place != 0 {
+			p.notes = append(p.notes, n)
+		}
+	}
+	p.notesAt = p.now() + lookAgain.Milliseconds()
+}
+
+// writeAgain tries again what could not be written.
+func (p *Peer) writeAgain(t int64) int64 {
+	p.mu.Lock()
+	due := len(p.notes) > 0 && p.notesAt <= t
+	var notes []note
+	if due {
+		notes, p.notes = p.notes, nil
+	}
+	next := p.notesAt
+	if len(p.notes) == 0 {
+		next = 0
+	}
+	p.mu.Unlock()
+	if due {
+		p.writeNotes(notes)
+	}
+	return next
 }
 
 // loadOutbox reads rows for the outbox, in the writer's order: what was noted

@@ -81,6 +81,8 @@ type Peer struct {
 	told       map[keys.Public]int64 // who got a receipt within the last second, Unix ms
 	receiptsAt int64                 // when receipts are due, Unix ms; 0: none wait
 	againAt    int64                 // when to end the line, to send again what was not taken; Unix ms, 0: not
+	notes      []note                // of the outbox's rows, that could not be written
+	notesAt    int64                 // when to try again, Unix ms
 	tidied     int64                 // when state.db was tidied last, Unix ms
 }
 

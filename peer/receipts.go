@@ -212,40 +212,68 @@ func (p *Peer) receipt(a *arrival, f fit) {
 		p.confirmedBy(a.from, a.message.At, a.message.Time)
 	}
 	m := &a.message
-	senders := map[keys.SessionID]bool{}
-	var changed []profile.Said
-	p.home.state.Submit(p.mesh, func(tx *profile.Tx) error {
-		changed = changed[:0]
-		for _, r := range m.Receipts {
-			said := profile.Said{ID: r.ID, To: a.from, Why: wire.Why(r.Why), Time: m.Time, Word: profile.WordRecipient,
-				Label: m.Label, Hash: r.Hash}
-			if err := said.State.UnmarshalText([]byte(r.State)); err != nil {
-				continue // of a later version
-			}
-			news, by, err := tx.Advance(said)
-			if err != nil {
-				return err
-			}
-			if !news {
-				continue
-			}
-			changed = append(changed, said)
-			if by != p.session {
-				senders[by] = true
-			}
+	var all []profile.Said
+	for _, r := range m.Receipts {
+		said := profile.Said{ID: r.ID, To: a.from, Why: wire.Why(r.Why), Time: m.Time, Word: profile.WordRecipient,
+			Label: m.Label, Hash: r.Hash}
+		if err := said.State.UnmarshalText([]byte(r.State)); err == nil { // else of a later version
+			all = append(all, said)
 		}
-		return nil
+	}
+	var n news
+	p.home.state.Submit(p.mesh, func(tx *profile.Tx) error {
+		n = news{}
+		return p.advance(tx, &n, all...)
 	}, func(err error) {
 		if err != nil {
 			a.line.end(errNotStored)
 			return
 		}
 		p.answer(a.line, wire.VerdictReceived, wire.WhyNone, a.from, a.id)
-		p.progressed(changed...)
-		if len(senders) > 0 {
-			p.desk.add(func() { p.pokeSenders(senders) })
-		}
+		p.tell(&n)
 	})
+}
+
+// news is what was newly said of messages, and the other sessions of the profile that
+// sent them.
+type news struct {
+	said    []profile.Said
+	senders map[keys.SessionID]bool
+}
+
+// advance writes what is said of messages, and notes what of it is new.
+func (p *Peer) advance(tx *profile.Tx, n *news, all ...profile.Said) error {
+	for _, said := range all {
+		changed, by, err := tx.Advance(said)
+		if err != nil {
+			return err
+		}
+		if !changed {
+			continue
+		}
+		n.said = append(n.said, said)
+		n.of(p, by)
+	}
+	return nil
+}
+
+// of notes that something is new of a session's message.
+func (n *news) of(p *Peer, by keys.SessionID) {
+	if by == p.session {
+		return
+	}
+	if n.senders == nil {
+		n.senders = map[keys.SessionID]bool{}
+	}
+	n.senders[by] = true
+}
+
+// tell tells those who wait what is new, once it is in state.db.
+func (p *Peer) tell(n *news) {
+	p.progressed(n.said...)
+	if len(n.senders) > 0 {
+		p.desk.add(func() { p.pokeSenders(n.senders) })
+	}
 }
 
 // pokeSenders wakes the sessions whose messages a receipt speaks of.

@@ -237,6 +237,9 @@ func (p *Peer) talk(l *line) error {
 		p.presentSelf(l, true)
 	}
 	p.welcomed(waits)
+	if !waits {
+		p.spawn(func() { p.askUndecided(l) })
+	}
 	d := &dispatcher{p: p, line: l}
 	for _, e := range early {
 		if err := d.frame(e.frame, e.payload); err != nil {

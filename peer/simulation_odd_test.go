@@ -18,6 +18,7 @@ type oddities struct {
 	words    bool // answers, questions, sessions by their labels, everybody
 	revoke   bool // a device is put out
 	tight    bool // disks are nearly full more often
+	brief    bool // much runs out soon
 	limit    int  // messages that a queue at the broker holds; 0: as many as ever
 
 	out      *simMachine // that is put out
@@ -41,6 +42,7 @@ func (s *simulation) drawOdd() {
 		s.has.limit = 1 + s.odd.IntN(12)
 		s.fault("a queue holds %d messages", s.has.limit)
 	}
+	s.has.brief = s.brief.IntN(3) == 0
 }
 
 // oddStep does one of these, if any.

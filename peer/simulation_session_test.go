@@ -23,9 +23,7 @@ type simSession struct {
 	process  *meshtest.Process
 	p        *peer.Peer
 	receives peer.Receives
-	handles  bool  // shows what comes as it comes; else when it is asked
-	opened   int64 // Unix ms
-	left     int64 // the same; 0: it has not
+	handles  bool // shows what comes as it comes; else when it is asked
 
 	ctx     context.Context // ends when it is killed
 	cancel  context.CancelFunc
@@ -51,7 +49,7 @@ func (s *simulation) open(m *simMachine, receives peer.Receives) {
 func (s *simulation) openAs(m *simMachine, receives peer.Receives, handles bool) {
 	s.sessions++
 	x := &simSession{s: s, name: fmt.Sprintf("%s/%d", m.address, s.sessions), machine: m, process: s.mesh.Net.Process(),
-		receives: receives, handles: handles, opened: simNow(), sending: make(chan func(), simQueue), showing: make(chan func(), simQueue)}
+		receives: receives, handles: handles, sending: make(chan func(), simQueue), showing: make(chan func(), simQueue)}
 	x.ctx, x.cancel = context.WithCancel(context.Background())
 	s.note("%s opens, receives %s, handles %v", x.name, receives, handles)
 	if s.faults && (s.chance(5) || s.has.tight && s.odd.IntN(4) == 0) {
@@ -82,7 +80,6 @@ func (s *simulation) openAs(m *simMachine, receives peer.Receives, handles bool)
 		x.doing.Go(func() { x.handleAll(handling) })
 	}
 	s.living = append(s.living, x)
-	m.sessions = append(m.sessions, x)
 }
 
 // quit ends a session properly, behind all that it has to do.
@@ -107,7 +104,6 @@ func (s *simulation) leave(x *simSession) {
 	s.gone.Go(func() {
 		x.doing.Wait()
 		err := x.p.Close()
-		x.left = simNow()
 		x.cancel()
 		if err != nil && !x.process.Killed() && !x.process.Narrowed() {
 			s.t.Errorf("%s does not close: %v", x.name, err)
@@ -167,6 +163,8 @@ func (s *simulation) send() {
 		Priority: []peer.Priority{peer.Now, peer.Next, peer.Next, peer.Low}[s.rng.IntN(4)]}
 	if s.chance(10) {
 		o.Expires = time.Duration(1+s.rng.IntN(100)) * time.Second
+	} else if s.has.brief && s.brief.IntN(2) == 0 {
+		o.Expires = time.Duration(1+s.brief.IntN(100)) * time.Second
 	}
 	x.do(x.sending, func() { x.send(to, body, o) })
 }

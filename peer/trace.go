@@ -3,6 +3,7 @@ package peer
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,30 +40,99 @@ func (p *Peer) askTrace(ctx context.Context, id keys.MessageID) {
 	if l == nil || !ready {
 		return
 	}
+	if err := p.traceOn(ctx, l, id); err != nil {
+		p.home.log.Debug("trace", "mesh", p.alias, "err", err)
+	}
+}
+
+// traceOn is askTrace by a line.
+func (p *Peer) traceOn(ctx context.Context, l *line, id keys.MessageID) error {
 	ctx, cancel := context.WithTimeout(ctx, traceWithin)
 	defer cancel()
 	frame, err := l.request(ctx, func(n uint64) wire.Frame { return &wire.Trace{ID: n, Message: id} })
+	if err != nil {
+		return err
+	}
 	trace, ok := frame.(*wire.Trace)
-	if err != nil || !ok || trace.Message != id {
-		p.home.log.Debug("trace", "mesh", p.alias, "err", err)
+	if !ok || trace.Message != id {
+		return errors.New("the answer is of something else")
+	}
+	var all []profile.Said
+	read := func(tx *profile.Tx) error {
+		sent, err := tx.Sent(id)
+		if err == nil {
+			all = p.saidBy(trace, sent)
+		}
+		return err
+	}
+	if err := p.home.state.View(ctx, p.mesh, read); err != nil || len(all) == 0 {
+		return err
+	}
+	var n news
+	err = p.home.state.Update(ctx, p.mesh, func(tx *profile.Tx) error {
+		if err := read(tx); err != nil { // more may be known by now
+			return err
+		}
+		n = news{}
+		return p.advance(tx, &n, all...)
+	})
+	if err == nil {
+		p.tell(&n)
+	}
+	return err
+}
+
+// saidBy gives what an answer of the broker says of a message. What the broker had on its
+// disk and says nothing of has been delivered: of what else ends its waiting it tells until
+// that was heard. Which of several devices took a message it says itself. [CM-8.41]
+func (p *Peer) saidBy(trace *wire.Trace, sent *profile.Sent) (all []profile.Said) {
+	mentioned := map[keys.Public]bool{}
+	for _, s := range trace.States {
+		mentioned[s.To] = true
+		switch s.State {
+		case wire.StateDelivered, wire.StateQueued, wire.StateRefused, wire.StateExpired:
+			all = append(all, profile.Said{ID: sent.ID, To: s.To, State: s.State, Why: s.Why, Time: s.Time, Word: profile.WordBroker})
+		}
+	}
+	for i := range sent.To {
+		if to := &sent.To[i]; to.State == wire.StateQueued && !mentioned[to.Key] && !sent.One {
+			all = append(all, profile.Said{ID: sent.ID, To: to.Key, State: wire.StateDelivered, Time: p.now(), Word: profile.WordBroker})
+		}
+	}
+	known := *sent
+	known.To = slices.Clone(sent.To)
+	return slices.DeleteFunc(all, func(s profile.Said) bool { return !known.Advance(s) })
+}
+
+// askAfter is how long after a welcome it is asked what became of what waits: what the
+// broker tells by itself comes first, and a command is gone by then.
+const askAfter = 2 * time.Second
+
+// askUndecided asks, one after the other, what became of the messages that are known to
+// wait at the broker: that one was delivered is told once only, and gets lost with a line
+// or with a process that is killed.
+func (p *Peer) askUndecided(l *line) {
+	timer := time.NewTimer(askAfter)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-l.life.Done():
 		return
 	}
-	err = p.home.state.Update(ctx, p.mesh, func(tx *profile.Tx) error {
-		for _, s := range trace.States {
-			switch s.State {
-			case wire.StateDelivered, wire.StateQueued, wire.StateRefused, wire.StateExpired:
-			default:
-				continue // not the broker's to say
-			}
-			said := profile.Said{ID: id, To: s.To, State: s.State, Why: s.Why, Time: s.Time, Word: profile.WordBroker}
-			if _, _, err := tx.Advance(said); err != nil {
-				return err
-			}
-		}
-		return nil
+	var ids []keys.MessageID
+	err := p.home.state.View(p.ctx, p.mesh, func(tx *profile.Tx) (err error) {
+		ids, err = tx.Undecided(p.now())
+		return err
 	})
-	if err != nil {
-		p.home.log.Info("noting a trace", "mesh", p.alias, "err", err)
+	for _, id := range ids {
+		var refused *RefusedError
+		if e := p.traceOn(l.life, l, id); e != nil && !errors.As(e, &refused) { // of one it may not know
+			err = e
+			break
+		}
+	}
+	if err != nil && l.life.Err() == nil {
+		p.home.log.Info("asking what became of messages", "mesh", p.alias, "err", err)
 	}
 }
 

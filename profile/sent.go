@@ -310,6 +310,32 @@ func (tx *Tx) Sent(message keys.MessageID) (*Sent, error) {
 	return m, err
 }
 
+// Undecided lists the messages of which a broker may know more at a time, Unix ms, in the
+// order of their ids: those that it said wait, and those that ran out lately by this
+// profile's own word.
+func (tx *Tx) Undecided(now int64) (ids []keys.MessageID, err error) {
+	// The states are those of the indexes: queued and expired.
+	err = tx.q.Each("SELECT message, expires, state, steps FROM sent WHERE mesh = ?1 AND state IN (2, 7)"+
+		" UNION ALL SELECT t.message, s.expires, t.state, t.steps FROM sent_target t"+
+		" JOIN sent s ON s.message = t.message AND s.mesh = t.mesh WHERE t.mesh = ?1 AND t.state IN (2, 7)"+
+		" ORDER BY 1", []any{tx.mesh}, func(r sqlite.Row) error {
+		if wire.State(r.Int64(2)) == wire.StateExpired {
+			steps, err := parseSteps(r.Text(3))
+			if err != nil {
+				return err
+			}
+			if steps[len(steps)-1].Word != WordSelf || r.Int64(1)+wire.RememberedByBroker <= now {
+				return nil // a broker remembers what it handed over that long
+			}
+		}
+		if id := mid(r.Bytes(0)); len(ids) == 0 || ids[len(ids)-1] != id {
+			ids = append(ids, id)
+		}
+		return nil
+	})
+	return ids, err
+}
+
 // CountUndelivered is how many messages to a peer are known to be pending or
 // queued: what goes when it is revoked.
 func (tx *Tx) CountUndelivered(to keys.Public) (count int, err error) {

@@ -14,6 +14,7 @@ import (
 	"github.com/claudemesh/claudemesh-go/keys"
 	"github.com/claudemesh/claudemesh-go/signed"
 	"github.com/claudemesh/claudemesh-go/sqlite"
+	"github.com/claudemesh/claudemesh-go/wire"
 )
 
 var (
@@ -304,4 +305,38 @@ func TestStateOfTheFutureIsRefused(t *testing.T) {
 	if _, err := p.OpenState(t.Context()); !errors.Is(err, ErrStateFuture) || !strings.Contains(err.Error(), p.StatePath()) {
 		t.Fatal(err)
 	}
+}
+
+// TestUndecided: what waits at the broker is listed, of several recipients too, and what
+// ran out by the own word as long as a broker may remember it; nothing else.
+func TestUndecided(t *testing.T) {
+	s := newState(t)
+	const runsOut = 1000
+	put := func(n byte, word Word, states ...wire.State) {
+		m := &Sent{ID: id(n), Session: session(1), Address: "x", Kind: "message", Time: 1, Expires: runsOut}
+		for i, state := range states {
+			m.To = append(m.To, SentTo{Key: []keys.Public{bob, carol}[i], State: state, Steps: []Step{{State: state, Time: 1, Word: word}}})
+		}
+		do(t, s, func(tx *Tx) error { return tx.PutSent(m, true) })
+	}
+	put(1, WordSelf, wire.StatePending)
+	put(2, WordBroker, wire.StateQueued)
+	put(3, WordBroker, wire.StateDelivered)
+	put(4, WordBroker, wire.StateExpired)
+	put(5, WordSelf, wire.StateExpired)
+	put(6, WordBroker, wire.StateSeen, wire.StateQueued)
+	put(7, WordBroker, wire.StateQueued, wire.StateQueued)
+	put(8, WordBroker, wire.StateSeen, wire.StateDelivered)
+	want := func(now int64, want ...keys.MessageID) {
+		t.Helper()
+		do(t, s, func(tx *Tx) error {
+			got, err := tx.Undecided(now)
+			if !slices.Equal(got, want) {
+				t.Errorf("at %d: %v, want %v", now, got, want)
+			}
+			return err
+		})
+	}
+	want(runsOut, id(2), id(5), id(6), id(7))
+	want(runsOut+wire.RememberedByBroker, id(2), id(6), id(7))
 }

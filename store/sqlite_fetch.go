@@ -77,6 +77,8 @@ func (r *reads) fetch(f *delivery.Fetch) error {
 		err = r.rows(rowColumns+"WHERE q.sender = ? AND q.message = ?", sender, f.ID[:])
 	case delivery.FetchOutcomes:
 		return r.outcomes(to, f.To)
+	case delivery.FetchTrace:
+		return r.trace(sender, f)
 	default:
 		return fmt.Errorf("store: fetch of kind %d", f.Kind)
 	}
@@ -157,18 +159,51 @@ func (r *reads) count() error {
 
 // outcomes reads what is to be told to a sender.
 func (r *reads) outcomes(sender int64, key keys.Public) error {
-	return r.Each("SELECT message, recipient, state, why, time FROM outcome WHERE sender = ? ORDER BY time, message LIMIT ?",
+	return r.Each("SELECT recipient, state, why, time, message FROM outcome WHERE sender = ? ORDER BY time, message LIMIT ?",
 		[]any{sender, r.limit + 1}, func(c sqlite.Row) error {
 			if len(r.out.Outcomes) == r.limit {
 				r.out.More = true
 				return sqlite.Stop()
 			}
-			recipient, err := r.key(c.Int64(1))
-			o := delivery.Outcome{To: key, Recipient: recipient, State: wire.State(c.Int64(2)), Why: wire.Why(c.Text(3)), Time: c.Int64(4)}
-			copy(o.ID[:], c.Bytes(0))
+			o, err := r.outcome(c)
+			o.To = key
+			copy(o.ID[:], c.Bytes(4))
 			r.out.Outcomes = append(r.out.Outcomes, o)
 			return err
 		})
+}
+
+// trace reads what became of a message, without the message.
+func (r *reads) trace(sender int64, f *delivery.Fetch) error {
+	read := func(query string, of func(sqlite.Row) (delivery.Outcome, error)) error {
+		return r.Each(query+" WHERE sender = ? AND message = ?", []any{sender, f.ID[:]}, func(c sqlite.Row) error {
+			o, err := of(c)
+			o.To, o.ID = f.Sender, f.ID
+			r.out.Outcomes = append(r.out.Outcomes, o)
+			return err
+		})
+	}
+	err := read("SELECT recipient, sent FROM queue", func(c sqlite.Row) (delivery.Outcome, error) {
+		recipient, err := r.key(c.Int64(0))
+		return delivery.Outcome{Recipient: recipient, State: wire.StateQueued, Time: c.Int64(1)}, err
+	})
+	if err != nil {
+		return err
+	}
+	err = read("SELECT recipient, state, why, time FROM outcome", r.outcome)
+	if err != nil || len(r.out.Outcomes) > 0 {
+		return err // who claimed it does not have it yet, or not any more
+	}
+	return read("SELECT device FROM claim", func(c sqlite.Row) (delivery.Outcome, error) {
+		device, err := r.key(c.Int64(0))
+		return delivery.Outcome{Recipient: device, State: wire.StateDelivered}, err
+	})
+}
+
+// outcome reads one.
+func (r *reads) outcome(c sqlite.Row) (delivery.Outcome, error) {
+	recipient, err := r.key(c.Int64(0))
+	return delivery.Outcome{Recipient: recipient, State: wire.State(c.Int64(1)), Why: wire.Why(c.Text(2)), Time: c.Int64(3)}, err
 }
 
 // Backlog is [Queue.Backlog].

@@ -182,14 +182,16 @@ func (w *writes) dropOutcome(o *delivery.Outcome) error {
 	return err
 }
 
-// sweep forgets claims past their time, and outcomes that nobody asked for
-// within the longest time for which a message may wait.
+// sweep forgets claims and outcomes that nobody asked for within the longest time for
+// which a message may wait.
 func (w *writes) sweep(now int64) error {
-	_, err := w.Exec("DELETE FROM claim WHERE expires < ? AND sender IN (SELECT id FROM peer WHERE mesh = ?)", now, w.mesh)
-	if err != nil {
-		return err
+	for _, query := range []string{
+		"DELETE FROM claim WHERE expires < ? AND sender IN (SELECT id FROM peer WHERE mesh = ?)",
+		"DELETE FROM outcome WHERE time < ? AND sender IN (SELECT id FROM peer WHERE mesh = ?)",
+	} {
+		if _, err := w.Exec(query, now-wire.MaxExpiry, w.mesh); err != nil {
+			return err
+		}
 	}
-	_, err = w.Exec("DELETE FROM outcome WHERE time < ? AND sender IN (SELECT id FROM peer WHERE mesh = ?)",
-		now-wire.MaxExpiry, w.mesh)
-	return err
+	return nil
 }

@@ -90,6 +90,7 @@ type recipient struct {
 	seen  bool // proved to have been in front of it
 	kept  bool // kept back there, rightly
 	over  State
+	less  State // what its sender knows, where that is less than it was told; "": it is not
 }
 
 func (l *Log) contradict(format string, args ...any) {
@@ -154,7 +155,7 @@ func (l *Log) MayKeep(by, from string) {
 }
 
 // MayForget says that a sender's disk is full: what it was told it cannot write down, and
-// may know less later.
+// may know less for a while.
 func (l *Log) MayForget(who string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -251,6 +252,7 @@ func (l *Log) Told(now int64, id, to string, state State, why string) {
 	}
 	r := m.to[to]
 	was, is := slices.Index(strength, r.state), slices.Index(strength, state)
+	r.less = ""
 	if state == r.state {
 		return
 	}
@@ -259,7 +261,8 @@ func (l *Log) Told(now int64, id, to string, state State, why string) {
 	case is < 0:
 		l.contradict("%s at %s is said to be %q, which is no state", id, to, state)
 	case is < was && l.forgets[m.From]:
-		return // it could not write down what it was told
+		r.less = state // it could not write down what it was told
+		return
 	case is < was:
 		l.contradict("%s at %s is said to be %s after %s", id, to, state, r.state)
 	case state == Seen && r.shown == 0:
@@ -363,24 +366,26 @@ func (l *Log) Untold(now int64) (ids []string) {
 	return ids
 }
 
-// Unsettled lists the messages whose time is over at a time, Unix ms, and of which their
-// sender knows no more than that they wait. Where a recipient had been there in time the
-// word that it has the message may have been lost with a link; there tells that.
-func (l *Log) Unsettled(now int64, there func(who string, since, until int64) bool) (ids []string) {
+// Unsettled lists the messages of which their sender knows too little in the end: no more
+// than that they wait, where their time is over at a time, Unix ms; less than it was told
+// before its disk was full, where it is not.
+func (l *Log) Unsettled(now int64) (ids []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, m := range l.order {
-		if m.Expires == 0 || now < m.Expires {
-			continue
-		}
+		over := m.Expires > 0 && now >= m.Expires
 		var waits []string
 		for _, to := range m.To {
-			state := m.to[to].state
-			if (state == Pending || state == Queued) && !there(to, m.Sent, m.Expires) {
-				waits = append(waits, fmt.Sprintf("%s at %s is %q", m.ID, to, state))
-			} else if state != "" && m.One {
+			r := m.to[to]
+			wait := r.state == Pending || r.state == Queued
+			if m.One && !wait && r.state != "" {
 				waits = nil
 				break
+			}
+			if over && wait {
+				waits = append(waits, fmt.Sprintf("%s at %s is %q, and its time is over", m.ID, to, r.state))
+			} else if !over && r.less != "" {
+				waits = append(waits, fmt.Sprintf("%s at %s is %q after its sender was told %q", m.ID, to, r.less, r.state))
 			}
 		}
 		ids = append(ids, waits...)

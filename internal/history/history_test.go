@@ -142,7 +142,6 @@ func TestWaiting(t *testing.T) {
 // TestUnsettled: of what nobody took in time its sender hears that; of a message for any
 // one of several, of one.
 func TestUnsettled(t *testing.T) {
-	away := func(string, int64, int64) bool { return false }
 	var l history.Log
 	send := func(id string, one bool, states ...history.State) {
 		l.Send(history.Message{ID: id, To: []string{"bob", "carol"}, One: one, Expires: 100})
@@ -155,14 +154,32 @@ func TestUnsettled(t *testing.T) {
 	send("one", true, history.Queued, history.Expired)
 	send("none", true, history.Queued, history.Queued)
 	send("never sent", false)
-	if got := l.Unsettled(99, away); len(got) > 0 {
+	if got := l.Unsettled(99); len(got) > 0 {
 		t.Errorf("before their time is over: %q", got)
 	}
-	const want = `waits at bob is "pending", none at bob is "queued", none at carol is "queued"`
-	if got := strings.Join(l.Unsettled(100, away), ", "); got != want {
+	const want = `waits at bob is "pending", and its time is over; none at bob is "queued", and its time is over; ` +
+		`none at carol is "queued", and its time is over`
+	if got := strings.Join(l.Unsettled(100), "; "); got != want {
 		t.Errorf("unsettled: %s, want %s", got, want)
 	}
-	if got := l.Unsettled(100, func(string, int64, int64) bool { return true }); len(got) > 0 {
-		t.Errorf("where they may have it: %q", got)
+}
+
+// TestForgotten: who could not write down what it was told knows it in the end, save what
+// is over.
+func TestForgotten(t *testing.T) {
+	var l history.Log
+	l.MayForget("alice")
+	l.Send(history.Message{ID: "m", From: "alice", To: []string{"bob"}, Expires: 100})
+	l.Told(1, "m", "bob", history.Delivered, "")
+	l.Told(2, "m", "bob", history.Queued, "")
+	if got := strings.Join(l.Unsettled(99), "; "); got != `m at bob is "queued" after its sender was told "delivered"` {
+		t.Errorf("unsettled: %s", got)
+	}
+	if got := l.Unsettled(100); len(got) > 0 {
+		t.Errorf("when it is over: %q", got)
+	}
+	l.Told(3, "m", "bob", history.Delivered, "")
+	if got := l.Unsettled(99); len(got) > 0 {
+		t.Errorf("when it knows: %q", got)
 	}
 }

@@ -29,6 +29,7 @@ type Process struct {
 	spared int  // commits until it is killed; 0: it is not
 	after  bool // the last of them still counts
 	room   int  // pages that its databases may grow by; 0: as they like
+	full   bool // its disk takes nothing
 }
 
 // Process makes a process on the network.
@@ -65,6 +66,13 @@ func (p *Process) Narrow(pages int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.room = pages
+}
+
+// Fill has the disk take nothing that the process commits, until it has room again.
+func (p *Process) Fill(full bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.full = full
 }
 
 // Narrowed tells whether its databases may grow by some pages only.
@@ -113,7 +121,7 @@ func (p *Process) commit() int32 {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.killed {
+	if p.killed || p.full {
 		return 1
 	}
 	if p.spared == 0 {

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -259,6 +260,41 @@ func testOutcomes(t *testing.T, open Open) {
 	}
 }
 
+// testTrace: what became of a message is read from its rows, from outcomes, and from a
+// claim where there is nothing else.
+func testTrace(t *testing.T, open Open) {
+	w := begin(t, open)
+	alice, bob, carol := w.peer(), w.peer(), w.peer()
+	m := w.message(alice, wire.PriorityNext, true)
+	to := []*delivery.Row{w.row(m, bob, 1, []byte("box")), w.row(m, carol, 1, []byte("box"))}
+	gone := delivery.Outcome{To: alice, ID: m.ID, Recipient: bob, State: wire.StateExpired, Why: "late", Time: 20}
+	waits := func(to keys.Public) delivery.Outcome {
+		return delivery.Outcome{To: alice, ID: m.ID, Recipient: to, State: wire.StateQueued, Time: m.Sent}
+	}
+	want := func(what string, want ...delivery.Outcome) {
+		t.Helper()
+		got := w.fetch(delivery.Fetch{Kind: delivery.FetchTrace, Sender: alice, ID: m.ID}).Outcomes
+		slices.SortFunc(got, func(a, b delivery.Outcome) int { return bytes.Compare(a.Recipient[:], b.Recipient[:]) })
+		slices.SortFunc(want, func(a, b delivery.Outcome) int { return bytes.Compare(a.Recipient[:], b.Recipient[:]) })
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", what, got, want)
+		}
+	}
+	want("never heard of")
+	w.write(save(to...)...)
+	w.write(delivery.Effect{Kind: delivery.EffectClaim, Claim: &delivery.Claim{From: alice, ID: m.ID, By: carol, Expires: 1000}})
+	want("both wait", waits(bob), waits(carol))
+	w.write(append(drop(to[0]), delivery.Effect{Kind: delivery.EffectSaveOutcome, Outcome: &gone})...)
+	want("one waits", gone, waits(carol))
+	w.write(drop(to[1])...)
+	want("none waits", gone)
+	w.write(delivery.Effect{Kind: delivery.EffectDropOutcome, Outcome: &gone})
+	want("all was told", delivery.Outcome{To: alice, ID: m.ID, Recipient: carol, State: wire.StateDelivered})
+	if got := w.fetch(delivery.Fetch{Kind: delivery.FetchTrace, Sender: bob, ID: m.ID}).Outcomes; len(got) > 0 {
+		t.Errorf("of another sender: %v", got)
+	}
+}
+
 func testSweep(t *testing.T, open Open) {
 	w := begin(t, open)
 	alice, bob, carol := w.peer(), w.peer(), w.peer()
@@ -270,18 +306,18 @@ func testSweep(t *testing.T, open Open) {
 	young := delivery.Outcome{To: alice, ID: w.id(), Recipient: bob, State: wire.StateDelivered, Time: 40}
 	w.write(claim(bob), delivery.Effect{Kind: delivery.EffectSaveOutcome, Outcome: &old},
 		delivery.Effect{Kind: delivery.EffectSaveOutcome, Outcome: &young})
-	w.write(delivery.Effect{Kind: delivery.EffectSweep, Time: 1000})
-	if got := w.write(claim(carol)); got[0].By != bob {
-		t.Fatal("a claim was swept before its time")
-	}
-	w.write(delivery.Effect{Kind: delivery.EffectSweep, Time: 1001})
-	if got := w.write(claim(carol)); got[0].By != carol {
-		t.Fatal("a claim was not swept")
-	}
 	w.write(delivery.Effect{Kind: delivery.EffectSweep, Time: 30 + wire.MaxExpiry})
 	got := w.fetch(delivery.Fetch{Kind: delivery.FetchOutcomes, To: alice})
 	if !slices.Equal(got.Outcomes, []delivery.Outcome{young}) {
 		t.Fatalf("outcomes %v", got.Outcomes)
+	}
+	w.write(delivery.Effect{Kind: delivery.EffectSweep, Time: 1000 + wire.MaxExpiry})
+	if got := w.write(claim(carol)); got[0].By != bob {
+		t.Fatal("a claim was swept before its time")
+	}
+	w.write(delivery.Effect{Kind: delivery.EffectSweep, Time: 1001 + wire.MaxExpiry})
+	if got := w.write(claim(carol)); got[0].By != carol {
+		t.Fatal("a claim was not swept")
 	}
 }
 

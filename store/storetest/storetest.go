@@ -38,6 +38,7 @@ func Run(t *testing.T, open Open) {
 		"Trim":              testTrim,
 		"Claims":            testClaims,
 		"Outcomes":          testOutcomes,
+		"Trace":             testTrace,
 		"Sweep":             testSweep,
 		"Expired":           testExpired,
 		"PeerAndMessage":    testPeerAndMessage,
