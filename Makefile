@@ -34,20 +34,22 @@ test-system: npm ## tests with root: network namespaces, strace, a full disk, th
 	$(GO) test -tags system -count=1 -timeout 20m ./e2e \
 	  -skip "^($$($(GO) test -list '^Test' ./e2e | grep '^Test' | paste -sd'|' -))$$" # those are in make test
 
-vet: ## go vet and staticcheck
+vet: ## go vet, staticcheck, gofmt
 	$(GO) vet ./...
 	$(GO) vet -tags system ./e2e/...
 	$(GO) tool staticcheck ./...
+	@files="$$(gofmt -l $$(git ls-files '*.go'))"; test -z "$$files" || { echo "gofmt these: $$files"; exit 1; }
 
 race: export CGO_ENABLED = 1
 race: ## the packages with concurrency or cryptography, under the race detector
 	$(GO) test -timeout 20m -race $(NORACE) $(RACE)
 
-fuzz: ## each fuzz target for FUZZTIME (10s), two at a time
-	@set -e; for pkg in $$($(GO) list ./...); do \
-	  $(GO) test -list '^Fuzz' $$pkg | sed -n "s|^Fuzz.*|$$pkg &|p"; \
-	done | xargs -P 2 -n 2 sh -c 'echo "fuzz $$0 $$1"; \
-	  $(GO) test -run "^$$" -fuzz "^$$1$$" -fuzztime $(FUZZTIME) -parallel 1 $$0'
+fuzz: ## each fuzz target for FUZZTIME (10s), of four packages at a time
+	@grep -rl '^func Fuzz' --include='*_test.go' . | xargs -n 1 dirname | sort -u | xargs -P 4 -n 1 sh -ec '\
+	  for target in $$(grep -ho "^func Fuzz[A-Za-z]*" $$0/*_test.go | cut -c 6-); do \
+	    echo "fuzz $$0 $$target"; \
+	    $(GO) test -run "^$$" -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -parallel 1 $$0; \
+	  done'
 
 kills: ## kill the real broker, a sender and a recipient 20 times under load
 	$(GO) test -count=1 -run 'TestBrokerKilledUnderLoad|TestEndsKilledUnderLoad' -timeout 20m ./e2e -kills 20

@@ -11,7 +11,7 @@ import (
 )
 
 var (
-	schedules = flag.Int("schedules", 5000, "how many simulated schedules")
+	schedules = flag.Int("schedules", simSchedules, "how many simulated schedules")
 	firstSeed = flag.Uint64("seed", 1, "the first seed of the simulated schedules")
 	showTrace = flag.Bool("story", false, "print what happened in the schedule of -seed")
 )
