@@ -177,8 +177,14 @@ func (p *Peer) judge(tx *profile.Tx, a *arrival, sender string) error {
 			}
 		}
 	}
-	if err := tx.PutInbox(&a.row); err != nil || !a.claim {
+	if err := tx.PutInbox(&a.row); err != nil {
 		return err
+	}
+	if a.opened { // not opened again, also not by who shows it in this very transaction
+		p.unsealed.keep(a.row.Place, &unsealed{message: a.message, hash: seal.HashSealed(a.sealed)})
+	}
+	if !a.claim {
+		return nil
 	}
 	return tx.Forget(a.from, a.id) // of a copy the id is remembered when it is granted
 }
@@ -241,9 +247,6 @@ func (p *Peer) stored(a *arrival, err error) {
 		}
 		a.line.end(errNotStored) // it comes again
 		return
-	}
-	if place := a.row.Place; place != 0 && a.opened {
-		p.unsealed.keep(place, &unsealed{message: a.message, hash: seal.HashSealed(a.sealed)})
 	}
 	switch a.judged.Do {
 	case delivery.SayReceived:

@@ -253,7 +253,7 @@ func (p *Peer) answersAmong(tx *profile.Tx, rows []delivery.InboxRow) (map[int64
 			continue
 		}
 		place := rows[i].Place
-		row, failed, err := p.openRow(tx, place)
+		row, failed, err := p.openRow(tx, &rows[i])
 		if err != nil {
 			return nil, err
 		}
@@ -297,7 +297,7 @@ func (p *Peer) takeAnswer(ctx context.Context, asked *asking, place int64) (Mess
 			return profile.ErrNotFound
 		}
 		one.row, one.Again = *row, row.Again
-		if one.unsealed, _, err = p.openRow(tx, place); err != nil {
+		if one.unsealed, _, err = p.openRow(tx, row); err != nil {
 			return err
 		}
 		if one.unsealed == nil || p.asks.of(&one.unsealed.message) != asked {

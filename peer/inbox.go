@@ -114,7 +114,7 @@ func (p *Peer) Peek(ctx context.Context, o TakeOptions) (Inbox, error) {
 		rows := rowsByPlace(v.Rows)
 		for _, s := range plan.Show {
 			one := &showing{Showing: s, row: *rows[s.Place]}
-			if one.unsealed, _, err = p.openRow(tx, s.Place); err != nil {
+			if one.unsealed, _, err = p.openRow(tx, &one.row); err != nil {
 				return err
 			}
 			if one.unsealed == nil || !isMember(p.members(), one.row.From) {

@@ -147,17 +147,18 @@ func (p *Peer) look(tx *profile.Tx, t, routed int64, known map[int64]Kind) (l lo
 	l.gone = len(delivery.Orphans(owners, v.Sessions)) > 0
 	l.left = len(delivery.Crashed(v.Rows, v.Sessions)) > 0 || len(delivery.GoneCopies(v.Rows, v.Sessions, keys.SessionID{})) > 0
 	l.plan = delivery.PlanShow(t, v, p.want(TakeOptions{}))
+	rows := rowsByPlace(v.Rows)
 	l.shown, l.last = map[int64]Kind{}, routed
 	for _, s := range l.plan.Show {
 		kind, found := known[s.Place]
 		if !found {
-			if kind, err = p.kindAt(tx, s.Place); err != nil {
+			if kind, err = p.kindOf(tx, rows[s.Place]); err != nil {
 				return l, err
 			}
 		}
 		l.shown[s.Place] = kind
 	}
-	l.over = p.rates.over(p.steady(), l.plan.Show, rowsByPlace(v.Rows))
+	l.over = p.rates.over(p.steady(), l.plan.Show, rows)
 	if l.answers, err = p.answersAmong(tx, v.Rows); err != nil {
 		return l, err
 	}
@@ -284,10 +285,10 @@ func (p *Peer) keepLook(l *look, before map[int64]Kind) {
 	}
 }
 
-// kindAt opens a row to see of what kind it is; what does not open is a plain
+// kindOf opens a row to see of what kind it is; what does not open is a plain
 // message to be dealt with when it is shown.
-func (p *Peer) kindAt(tx *profile.Tx, place int64) (Kind, error) {
-	row, failed, err := p.openRow(tx, place)
+func (p *Peer) kindOf(tx *profile.Tx, at *delivery.InboxRow) (Kind, error) {
+	row, failed, err := p.openRow(tx, at)
 	if err != nil {
 		return "", err
 	}

@@ -92,7 +92,7 @@ func (p *Peer) takeRows(ctx context.Context, o TakeOptions) (*taken, error) {
 // sender may not belong any more, or it may not open.
 func (p *Peer) canShow(tx *profile.Tx, v *delivery.View, one *showing) (bool, error) {
 	var failed, err error
-	if one.unsealed, failed, err = p.openRow(tx, one.Place); err != nil {
+	if one.unsealed, failed, err = p.openRow(tx, &one.row); err != nil {
 		return false, err
 	}
 	if failed != nil {

@@ -3,6 +3,7 @@ package peer
 import (
 	"sync"
 
+	"github.com/claudemesh/claudemesh-go/delivery"
 	"github.com/claudemesh/claudemesh-go/profile"
 	"github.com/claudemesh/claudemesh-go/seal"
 	"github.com/claudemesh/claudemesh-go/signed"
@@ -22,7 +23,8 @@ type unsealed struct {
 }
 
 // unsealedInbox keeps messages of the inbox that this process opened, by place, so that
-// each is opened once. A place keeps its message for ever. Its lock is a leaf.
+// each is opened once. A place keeps its message for ever; where the commit that gave it
+// failed it may be another message's later, which sender and id tell. Its lock is a leaf.
 type unsealedInbox struct {
 	mu    sync.Mutex
 	rows  map[int64]*unsealed
@@ -63,18 +65,22 @@ func (o *unsealedInbox) dropLocked(place int64) {
 	}
 }
 
-func (o *unsealedInbox) get(place int64) *unsealed {
+// get gives the message of a row, nil where it is not kept.
+func (o *unsealedInbox) get(at *delivery.InboxRow) *unsealed {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.rows[place]
+	if row := o.rows[at.Place]; row != nil && row.message.ID == at.ID && row.message.From == at.From {
+		return row
+	}
+	return nil
 }
 
-// openRow opens a message of the inbox. failed says that it does not open.
-func (p *Peer) openRow(tx *profile.Tx, place int64) (row *unsealed, failed, err error) {
-	if row := p.unsealed.get(place); row != nil {
+// openRow opens the message of a row of the inbox. failed says that it does not open.
+func (p *Peer) openRow(tx *profile.Tx, at *delivery.InboxRow) (row *unsealed, failed, err error) {
+	if row := p.unsealed.get(at); row != nil {
 		return row, nil, nil
 	}
-	stored, err := tx.Inbox(place)
+	stored, err := tx.Inbox(at.Place)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -83,6 +89,6 @@ func (p *Peer) openRow(tx *profile.Tx, place int64) (row *unsealed, failed, err 
 		return nil, failed, nil
 	}
 	row = &unsealed{message: m, hash: seal.HashSealed(stored.Sealed)}
-	p.unsealed.keep(place, row)
+	p.unsealed.keep(at.Place, row)
 	return row, nil, nil
 }
