@@ -56,6 +56,7 @@ type UnknownNameError struct {
 	Candidates []string // names there, sorted
 	Suggestion string   // the nearest of them, "" if none is near
 	Tag        bool     // it is a tag, which nobody else carries
+	Session    bool     // it is a session's
 }
 
 // AmbiguousError: an address, key prefix or message tail names several.

@@ -21,8 +21,11 @@ func (e *UnknownNameError) Error() string {
 	if e.Suggestion != "" {
 		s += " Did you mean " + e.Suggestion + "?"
 	}
-	if len(e.Candidates) > 0 {
+	switch {
+	case len(e.Candidates) > 0:
 		s += " Here: " + strings.Join(e.Candidates, ", ")
+	case e.Session:
+		s += " No session is there now that has a label; who is: claudemesh peers"
 	}
 	return s
 }

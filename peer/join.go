@@ -398,12 +398,29 @@ func (j *joining) finish(ctx context.Context, m config.Mesh, head signed.Object)
 		return out, nil
 	}
 	out.Mesh.Pending, out.Pending, out.Number = true, true, keys.AdmitNumber(m.ID, m.PeerKey.Public())
+	out.Admit = admitters(view, pending)
+	return out, nil
+}
+
+// admitters lists the addresses of those who can say yes to a join that waits.
+func admitters(view roster.View, pending roster.Pending) (addresses []string) {
 	for _, other := range view.Members() {
 		if pending.NeedsUser && other.User == pending.User || pending.NeedsAdmin && other.Rank >= chain.RankAdmin {
-			out.Admit = append(out.Admit, other.Address())
+			addresses = append(addresses, other.Address())
 		}
 	}
-	return out, nil
+	return addresses
+}
+
+// Admitters lists the addresses of those who can say yes to this peer's own join; none
+// where it does not wait for one.
+func (p *Peer) Admitters() []string {
+	view := p.members()
+	pending, waits := view.Waiting(p.self, p.brokerNow())
+	if !waits {
+		return nil
+	}
+	return admitters(*view, pending)
 }
 
 // WaitAdmitted waits until this peer's join was admitted; nil at once where it

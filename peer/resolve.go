@@ -256,7 +256,7 @@ func (p *Peer) pickSession(t *target, label string, all []liveSession) error {
 	switch len(found) {
 	case 0:
 		slices.Sort(labels)
-		e := &UnknownNameError{Name: t.address, Mesh: p.alias, Suggestion: suggest(label, labels)}
+		e := &UnknownNameError{Name: t.address, Mesh: p.alias, Session: true, Suggestion: suggest(label, labels)}
 		whose := strings.TrimSuffix(t.address, label) // bob@desk/, or / for one's own
 		for _, l := range labels {
 			e.Candidates = append(e.Candidates, whose+l)

@@ -187,6 +187,9 @@ type Left struct {
 	MeshName string
 	// Dropped are messages that were never sent.
 	Dropped []Trace
+	// Out says that this peer was no member any more: there was nothing to tell the
+	// others.
+	Out bool
 }
 
 // Leave revokes this very peer, destroys its key and takes the mesh out of the
@@ -206,7 +209,9 @@ func (p *Peer) Leave(ctx context.Context, force bool) (Left, error) {
 	err = p.appendEntry(ctx, func(roster.View) (chain.Body, error) { return chain.Revoke{Keys: []keys.Public{p.self}}, nil }, p.key)
 	var revoked *RevokedError
 	switch {
-	case err == nil, errors.As(err, &revoked), errors.Is(err, roster.ErrRevoked), errors.Is(err, roster.ErrAlready):
+	case err == nil:
+	case errors.As(err, &revoked), errors.Is(err, roster.ErrRevoked), errors.Is(err, roster.ErrAlready):
+		out.Out = true
 	case !force:
 		return Left{}, err
 	}

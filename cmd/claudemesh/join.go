@@ -94,7 +94,7 @@ func (a *app) joined(ctx context.Context, j *peer.Joined, wait time.Duration, no
 			}
 			self := p.Self()
 			j.Pending, j.Already = p.Condition().State == peer.Waiting, false
-			j.Number = keys.AdmitNumber(self.Mesh, self.Key)
+			j.Number, j.Admit = keys.AdmitNumber(self.Mesh, self.Key), p.Admitters()
 		}
 		result := joinResult{Mesh: j.Mesh.Alias, Address: j.Mesh.Address}
 		switch {

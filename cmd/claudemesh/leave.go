@@ -73,7 +73,10 @@ func (a *app) showLeft(left peer.Left, force bool) error {
 		}
 	}
 	told := "the others see it at once"
-	if force {
+	switch {
+	case left.Out:
+		told = "it was no member any more, so the others are told nothing"
+	case force:
 		told = "the others were told if the broker answered"
 	}
 	dropped := ""
