@@ -1,10 +1,13 @@
 package peer_test
 
 import (
+	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/claudemesh/claudemesh-go/broker"
 	"github.com/claudemesh/claudemesh-go/internal/meshtest"
 	"github.com/claudemesh/claudemesh-go/peer"
 )
@@ -107,4 +110,42 @@ func TestClockIsSetWhileRunning(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestClockOfTheBrokerWasAhead: after a change that was dated ahead none is taken before
+// the clocks are near it; who makes one is told when, and then it is.
+func TestClockOfTheBrokerWasAhead(t *testing.T) {
+	var ahead time.Duration
+	wrong := func(o *broker.Options) {
+		o.Clock = func() time.Time { return time.Now().Add(ahead) }
+	}
+	meshtest.Run(t, meshtest.Options{Broker: wrong}, func(t *testing.T, m *meshtest.Mesh) {
+		machine := m.Create("alice", "laptop")
+		m.Stop()
+		ahead = time.Hour
+		m.Start()
+		alice := machine.Live("a")
+		if _, err := alice.Invite(t.Context(), peer.InviteOptions{Uses: 1}); err != nil {
+			t.Fatal(err)
+		}
+		m.Close(alice)
+		m.Stop()
+		ahead = 0
+		m.Start()
+		alice = machine.Live("a")
+		defer m.Close(alice)
+		_, err := alice.Invite(t.Context(), peer.InviteOptions{Uses: 1})
+		var refused *peer.RefusedError
+		if !errors.As(err, &refused) || refused.RetryAfter <= 50*time.Minute || refused.RetryAfter > 55*time.Minute {
+			t.Fatalf("%v", err)
+		}
+		want := "The next one is taken from " + time.Now().Add(refused.RetryAfter).Format("2006-01-02 15:04") + " on"
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+		meshtest.Pass(refused.RetryAfter + time.Second)
+		if _, err := alice.Invite(t.Context(), peer.InviteOptions{Uses: 1}); err != nil {
+			t.Errorf("after that: %v", err)
+		}
+	})
 }

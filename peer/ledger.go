@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/claudemesh/claudemesh-go/chain"
 	"github.com/claudemesh/claudemesh-go/keys"
@@ -245,7 +246,21 @@ func (p *Peer) appendEntry(ctx context.Context, body func(roster.View) (chain.Bo
 		if errors.Is(err, errNotAppended) {
 			continue
 		}
-		return err
+		return p.aheadOfTime(view, err)
 	}
 	return errors.New("the mesh changes too fast at the moment; try again")
+}
+
+// aheadOfTime says of an entry that was refused for its time how long that lasts, where it
+// only follows one that was made by a clock that was ahead: none is dated before another.
+func (p *Peer) aheadOfTime(view *roster.View, err error) error {
+	wait := time.Duration(view.Time()-p.brokerNow()-roster.ClockAhead) * time.Millisecond
+	var refused *RefusedError
+	if wait <= 0 || !errors.As(err, &refused) || refused.Code != string(wire.CodeClock) {
+		return err
+	}
+	until := time.UnixMilli(p.now()).Add(wait)
+	return &RefusedError{Code: refused.Code, RetryAfter: wait, Message: fmt.Sprintf(
+		"the last change of %s was dated ahead by a clock that was wrong. The next one is taken from %s on; or, if the broker's clock is behind now, once that is right",
+		p.alias, until.Format("2006-01-02 15:04"))}
 }

@@ -273,7 +273,9 @@ func (l *Log) Told(now int64, id, to string, state State, why string) {
 		l.contradict("%s at %s is refused, and nobody says why", id, to)
 	}
 	r.state = state
-	if state == Refused || state == Expired {
+	// By a clock that is wrong its time was over; when that is set, and the message comes
+	// again, it is not.
+	if again := why == "expired" && l.spread > 0; state == Expired || state == Refused && !again {
 		r.over = state
 	}
 }
