@@ -406,6 +406,33 @@ func TestStoreFails(t *testing.T) {
 	})
 }
 
+// What was to be deleted when the store kept nothing is deleted later: what is over does not
+// come to life at the next start.
+func TestStoreFailsToDelete(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var slow *slowStore
+		w := newWorld(t, func(o *Options) {
+			slow = newSlowStore(t, o)
+			o.Logger = nil
+		})
+		bob := w.join("bob", "desk")
+		a := w.hello(w.alice, wire.ReceivesReplies)
+		id := a.message(bob.Public(), "once")
+		a.wantAck(id, wire.StateQueued)
+		slow.fail(errors.New("disk full"))
+		b := w.hello(bob, wire.ReceivesLive)
+		b.receive()
+		a.wantAck(id, wire.StateDelivered)
+		synctest.Wait()
+		slow.fail(nil)
+		<-time.After(2 * storePause)
+		rows, err := slow.Fetch(t.Context(), w.mesh, &delivery.Fetch{Kind: delivery.FetchMessage, Sender: w.alice.Public(), ID: id, Limit: 1})
+		if err != nil || len(rows.Rows) != 0 {
+			t.Errorf("the store has %d: %v", len(rows.Rows), err)
+		}
+	})
+}
+
 // A consumer that does not read blocks nobody, and costs what it may.
 func TestSlowConsumer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -477,6 +477,11 @@ func TestReceiptsLane(t *testing.T) {
 	}
 	r.connect(2, 2, wire.ReceivesNone)
 	r.want("to a session that takes nothing", "")
+	r.connect(5, 5, wire.ReceivesNone)
+	r.sendAs(Send{Conn: 1, ID: messageID(4999), Class: wire.ClassReceipt}, 5)
+	if got := r.say(); strings.Contains(got, "deliver") {
+		t.Errorf("one that comes while only such a session is there: %s", got)
+	}
 	r.connect(3, 2, wire.ReceivesReplies)
 	r.want("to one that takes replies", "fetch 1 lane 6 of p2")
 	for m := 5000; m < 5000+2*wire.WindowMessages; m++ {

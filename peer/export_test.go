@@ -61,6 +61,16 @@ func (p *Peer) SendLying(ctx context.Context, to, body string, at signed.At, lat
 	return p.traced(tracked).Sent, nil
 }
 
+// SeeAnother tells the sender of a message that another text of that id was seen, as a
+// hostile member can.
+func (p *Peer) SeeAnother(ctx context.Context, to keys.Public, id keys.MessageID) error {
+	defer p.receiptsDue()
+	return p.home.state.Update(ctx, p.mesh, func(tx *profile.Tx) error {
+		return tx.PutReceipt(&delivery.ReceiptRow{Session: p.session, To: to, State: wire.StateSeen, Time: p.now(), Expires: p.now() + rosterWithin,
+			Of: []delivery.Receipted{{ID: id, Hash: signed.Hash{1}}}})
+	})
+}
+
 // At is the place in the chain that the peer holds.
 func (p *Peer) At() signed.At { return p.members().At() }
 

@@ -1,6 +1,7 @@
 package peer_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -159,5 +160,31 @@ func TestNobodysKey(t *testing.T) {
 			From: keys.Public{1}, Priority: wire.PriorityNow, Expires: time.Now().Add(time.Hour).UnixMilli(), Sent: time.Now().UnixMilli(), Attempt: 1}})
 		meshtest.Event(t, events, peer.EventWarning, "which can be nobody's key; it was refused")
 		nothingMore(t, bob)
+	})
+}
+
+// TestMemberSeesAnotherText: a receipt that names another hash than that of what was sent
+// counts for nothing.
+func TestMemberSeesAnotherText(t *testing.T) {
+	run(t, func(t *testing.T, m *meshtest.Mesh) {
+		alice := m.Create("alice", "laptop").Live("a")
+		defer m.Close(alice)
+		mallory := m.Join("mallory", "x").Live("m")
+		defer m.Close(mallory)
+		sent := send(t, alice, "mallory", "read this", peer.SendOptions{Priority: peer.Low, SeenWait: -1})
+		if err := mallory.SeeAnother(t.Context(), alice.Self().Key, sent.ID); err != nil {
+			t.Fatal(err)
+		}
+		meshtest.Pass(5 * time.Second)
+		if got := states(t, alice, sent.Short); !slices.Equal(got, []peer.State{peer.Delivered}) {
+			t.Errorf("alice takes it for %v", got)
+		}
+		if got := asked(t, mallory); !slices.Equal(got, []string{"read this"}) {
+			t.Errorf("shown: %q", got)
+		}
+		meshtest.Pass(5 * time.Second)
+		if got := states(t, alice, sent.Short); !slices.Equal(got, []peer.State{peer.Seen}) {
+			t.Errorf("after it was seen alice takes it for %v", got)
+		}
 	})
 }

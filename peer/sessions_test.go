@@ -360,6 +360,33 @@ func TestOutboxTakeOver(t *testing.T) {
 	})
 }
 
+// TestReceiptsTakeOver: what a process saw and could tell nobody, before it ended, the one that
+// is connected tells.
+func TestReceiptsTakeOver(t *testing.T) {
+	run(t, func(t *testing.T, m *meshtest.Mesh) {
+		alice := m.Create("alice", "laptop").Live("a")
+		defer m.Close(alice)
+		machine := m.Join("bob", "desk")
+		online := machine.Live("online")
+		defer m.Close(online)
+		sent := send(t, alice, "bob", "read without a connection", peer.SendOptions{Priority: peer.Low, SeenWait: -1})
+		synctest.Wait()
+		offline := machine.Open(peer.Options{Label: "offline", Receives: peer.Live, Offline: true})
+		in, err := offline.Take(t.Context(), peer.TakeOptions{Asked: true, Elsewhere: true})
+		if err != nil || len(in.Messages) != 1 {
+			t.Fatalf("taken %+v: %v", in, err)
+		}
+		if err := offline.Seen(t.Context(), in.Messages...); err != nil {
+			t.Fatal(err)
+		}
+		m.Close(offline)
+		meshtest.Pass(time.Minute)
+		if got := states(t, alice, sent.Short); !slices.Equal(got, []peer.State{peer.Seen}) {
+			t.Errorf("alice hears %v", got)
+		}
+	})
+}
+
 func TestDrain(t *testing.T) {
 	run(t, func(t *testing.T, m *meshtest.Mesh) {
 		alice := m.Create("alice", "laptop").Live("a")

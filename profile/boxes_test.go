@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/claudemesh/claudemesh-go/delivery"
@@ -322,6 +323,21 @@ func TestInbox(t *testing.T) {
 	if err := s.Tidy(t.Context(), mesh, 101); err != nil || taken(1) {
 		t.Error("not forgotten", err)
 	}
+	shown := func() (shown uint64) {
+		t.Helper()
+		do(t, s, func(tx *Tx) error {
+			stream, err := tx.Stream(row.StreamKey)
+			shown = stream.Shown
+			return err
+		})
+		return shown
+	}
+	if err := s.Tidy(t.Context(), mesh, 900); err != nil || shown() != 4 {
+		t.Error("how far a stream was shown is forgotten too early", err)
+	}
+	if err := s.Tidy(t.Context(), mesh, 901); err != nil || shown() != 0 {
+		t.Error("how far a stream was shown is not forgotten", err)
+	}
 }
 
 func TestReceipts(t *testing.T) {
@@ -338,6 +354,11 @@ func TestReceipts(t *testing.T) {
 		t.Fatalf("%+v", got)
 	}
 	do(t, s, func(tx *Tx) error { return tx.DropReceipts(a.Place) })
+	var owners []keys.SessionID
+	do(t, s, func(tx *Tx) (err error) { owners, err = tx.OutboxOwners(session(2)); return err })
+	if !slices.Equal(owners, []keys.SessionID{session(1)}) {
+		t.Errorf("receipts to be told are of %v", owners)
+	}
 	do(t, s, func(tx *Tx) error { _, err := tx.TakeOver(session(2), session(1)); return err })
 	b.Session = session(2)
 	if got := read(session(2)); !reflect.DeepEqual(got, []delivery.ReceiptRow{b}) {
