@@ -1,6 +1,7 @@
 package peer_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -100,12 +101,21 @@ func (s *simulation) release() {
 	if !s.has.policies {
 		return
 	}
-	for _, x := range s.living {
-		for _, m := range s.machines {
-			if m.user != x.machine.user && m != s.has.out {
-				if err := x.p.SetPolicy(x.ctx, m.user, peer.Accept); err != nil {
-					s.broken("%s cannot accept %s: %v", x.name, m.user, err)
+	for _, m := range s.machines {
+		for _, of := range s.machines {
+			if m.user == of.user || m == s.has.out {
+				continue
+			}
+			// What one session decides holds for all of its profile; another may not have
+			// come back to the broker yet, and never have heard of m.
+			var errs []error
+			for _, x := range s.living {
+				if x.machine == of {
+					errs = append(errs, x.p.SetPolicy(x.ctx, m.user, peer.Accept))
 				}
+			}
+			if len(errs) > 0 && !slices.Contains(errs, nil) {
+				s.broken("%s cannot accept %s: %v", of.address, m.user, errors.Join(errs...))
 			}
 		}
 	}
