@@ -1,6 +1,9 @@
 package peer_test
 
 import (
+	"bytes"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -73,6 +76,32 @@ func TestLastWordForAnyDevice(t *testing.T) {
 		meshtest.Pass(5 * time.Second)
 		if got := states(t, alice, sent.Short); !slices.Equal(got, []peer.State{peer.Refused}) {
 			t.Errorf("refused by both: %v", got)
+		}
+	})
+}
+
+// TestReceiptsOff: who turned receipts off tells nobody what was seen: its senders hear that
+// it was delivered, at most.
+func TestReceiptsOff(t *testing.T) {
+	run(t, func(t *testing.T, m *meshtest.Mesh) {
+		alice := m.Create("alice", "laptop").Live("a")
+		defer m.Close(alice)
+		machine := m.Join("bob", "desk")
+		path := filepath.Join(machine.Profile, "config.json")
+		config, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, bytes.Replace(config, []byte("{"), []byte(`{"receipts": "off",`), 1), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		bob := machine.Live("b")
+		defer m.Close(bob)
+		sent := send(t, alice, "bob", "read in silence", peer.SendOptions{SeenWait: -1})
+		meshtest.Next(t, bob)
+		meshtest.Pass(5 * time.Second)
+		if got := states(t, alice, sent.Short); !slices.Equal(got, []peer.State{peer.Delivered}) {
+			t.Errorf("alice hears %v", got)
 		}
 	})
 }
