@@ -246,7 +246,7 @@ func TestNames(t *testing.T) {
 			{"zoe", `no "zoe" in acme. Here: alice, bob, carol`, peer.ClassRefused},
 			{"bob@phone", `no "bob@phone" in acme. Here: bob@desk`, peer.ClassRefused},
 			{"bob/web-shpo", `no "bob/web-shpo" in acme. Did you mean bob/web-shop? Here: bob/web-shop`, peer.ClassRefused},
-			{"/b", `no "/b" in acme.`, peer.ClassRefused},
+			{"/b", `no "/b" in acme. No session is there now that has a label; who is: claudemesh peers`, peer.ClassRefused},
 			{"key-aaaaaaaa", `no "key-aaaaaaaa" in acme.`, peer.ClassRefused},
 			{"other:bob", `no "other:" in this profile. Here: acme`, peer.ClassRefused},
 			{"@backend", `nobody else in acme carries the tag @backend.`, peer.ClassRefused},
