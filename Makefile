@@ -21,6 +21,7 @@ build: ## build the binary into bin/
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/claudemesh ./cmd/claudemesh
 
 test: npm ## pass all tests that need no root; installs what they need
+	$(GO) build ./... # once: tests that call the compiler start while others are compiled
 	$(GO) test -timeout 20m ./...
 
 npm: vectors/generate/node_modules e2e/npm/node_modules e2e/jspeer/node_modules
