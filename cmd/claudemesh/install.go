@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/claudemesh/claudemesh-go/agent"
 	"github.com/claudemesh/claudemesh-go/peer"
 	"github.com/claudemesh/claudemesh-go/profile"
 	"github.com/claudemesh/claudemesh-go/quote"
@@ -228,7 +229,7 @@ func setupFiles(plan *setup.Plan) []setupFile {
 func (a *app) installed(ctx context.Context, o setup.Options, done *setup.Plan, created *peer.Created) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	tools, err := setup.Tools(ctx, o.Binary, versionText())
+	tools, err := agent.Tools(ctx, o.Binary, versionText())
 	if err != nil {
 		return &failure{class: peer.ClassFailed, err: err, sentence: "set up, but the server does not start: " + err.Error(),
 			hint: "Undo: claudemesh uninstall"}
