@@ -72,6 +72,18 @@ func keepChange(tx *profile.Tx, r *roster.Roster, change roster.Change) error {
 	return tx.AppendChain(profile.Roster, change.From, objects, head)
 }
 
+// ioLock is a lock that is held during I/O; of capacity 1. A channel, since who waits
+// for one waits as long as it takes also where a test has a clock of its own: behind a
+// mutex that clock would stand, and with it whoever holds the mutex and tries again
+// later.
+type ioLock chan struct{}
+
+// Lock takes the lock.
+func (l ioLock) Lock() { l <- struct{}{} }
+
+// Unlock gives it back.
+func (l ioLock) Unlock() { <-l }
+
 // takePage puts a page from a broker, or from a member, on top of the chain, in
 // state.db first and then before everybody's eyes. Nothing is changed by an error.
 func (p *Peer) takePage(ctx context.Context, page chain.Page) (roster.Change, error) {

@@ -22,8 +22,8 @@ import (
 //
 // Locks, in the order in which they are taken: ledgerMu, mu; the locks of feeds,
 // lines, pairs, the desk, the loop guard, askers, rates and the control socket are
-// leaves. mu is never held during I/O. ledgerMu is held while state.db is written, so what is called after a commit
-// must not take it.
+// leaves. mu is never held during I/O. ledgerMu is held while state.db is written, so
+// what is called after a commit must not take it.
 type Peer struct {
 	home     *home
 	offline  bool
@@ -53,7 +53,7 @@ type Peer struct {
 
 	view atomic.Pointer[roster.View] // of ledger
 
-	ledgerMu sync.Mutex // guards ledger
+	ledgerMu ioLock // guards ledger
 	ledger   *roster.Roster
 	names    register // guarded by ledgerMu
 
@@ -112,7 +112,8 @@ func (h *home) openPeer(ctx context.Context, o Options) (*Peer, error) {
 		return nil, err
 	}
 	p := &Peer{
-		home: h, offline: o.Offline, mesh: m.ID, alias: m.Alias, user: m.User, device: m.Device,
+		ledgerMu: make(ioLock, 1),
+		home:     h, offline: o.Offline, mesh: m.ID, alias: m.Alias, user: m.User, device: m.Device,
 		key: m.PeerKey, self: m.PeerKey.Public(), label: label, client: o.Client, cwd: cwd,
 		changed: make(chan struct{}), hurry: make(chan struct{}, 1),
 		tracked: make(map[keys.MessageID]*tracking), claims: make(map[claimKey]chan bool),

@@ -367,6 +367,7 @@ func (s *simulation) startBroker() {
 	}
 	process := s.mesh.Net.Process()
 	s.note("the broker starts")
+	s.log.Restarted()
 	if s.faults && s.chance(10) {
 		pages := 1 + s.rng.IntN(30)
 		s.fault("its disk has room for %d pages", pages)

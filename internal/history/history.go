@@ -64,6 +64,7 @@ type Log struct {
 	order    []*message            // as they were sent
 	streams  map[string][]*message // by number, from 1
 	faults   int
+	starts   int                // of the broker
 	spread   int64              // by how much two clocks differ at most, ms
 	released bool               // no policy keeps anything back
 	keeps    map[[2]string]bool // whose policy may keep back what of whom: by, from
@@ -80,6 +81,7 @@ type message struct {
 	Message
 	n        int // in its stream, from 1
 	unmarked int
+	starts   int // of the broker, before it was sent
 	to       map[string]*recipient
 }
 
@@ -90,6 +92,7 @@ type recipient struct {
 	seen  bool // proved to have been in front of it
 	kept  bool // kept back there, rightly
 	over  State
+	again bool  // refused, maybe when it came again and was there
 	less  State // what its sender knows, where that is less than it was told; "": it is not
 }
 
@@ -136,6 +139,14 @@ func (l *Log) Dated(id string, latest int64) {
 	if m := l.messages[id]; m != nil {
 		m.Sent = max(m.Sent, latest)
 	}
+}
+
+// Restarted says that the broker began anew. What it had handed over before it does not
+// know any more: where that comes again and finds the queue full, it is refused.
+func (l *Log) Restarted() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.starts++
 }
 
 // MayKeep says that a policy of a recipient may keep back what somebody has sent and will
@@ -201,7 +212,7 @@ func (l *Log) Send(m Message) {
 		l.contradict("%s is sent twice", m.ID)
 		return
 	}
-	made := &message{Message: m, to: map[string]*recipient{}}
+	made := &message{Message: m, starts: l.starts, to: map[string]*recipient{}}
 	for _, to := range m.To {
 		made.to[to] = &recipient{kept: l.keeps[[2]string{to, m.From}]}
 	}
@@ -278,6 +289,7 @@ func (l *Log) Told(now int64, id, to string, state State, why string) {
 	if again := why == "expired" && l.spread > 0; state == Expired || state == Refused && !again {
 		r.over = state
 	}
+	r.again = why == "queue_full" && l.starts > m.starts
 }
 
 // Known compares what a sender has kept of a message at a recipient, the oldest state

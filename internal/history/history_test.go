@@ -92,6 +92,18 @@ func TestRules(t *testing.T) {
 			l.Told(1, "m1", "bob", history.Refused, "muted")
 			show(l, "m1")
 		}, "m1"},
+		"after it was refused for want of room": {func(l *history.Log) {
+			l.Restarted()
+			send(l, "m1")
+			l.Told(1, "m1", "bob", history.Refused, "queue_full")
+			show(l, "m1")
+		}, "m1"},
+		"after it came again to a broker that had forgotten it, and no room": {func(l *history.Log) {
+			send(l, "m1")
+			l.Restarted()
+			l.Told(1, "m1", "bob", history.Refused, "queue_full")
+			show(l, "m1")
+		}, ""},
 		"a weaker word": {func(l *history.Log) {
 			send(l, "m1")
 			show(l, "m1")

@@ -37,7 +37,7 @@ func (l *Log) Shown(s Showing) {
 	switch {
 	case s.expired(m):
 		l.contradict("%s is shown to %s after its time", s.ID, s.By)
-	case r.over == Refused && !l.gone[s.By]:
+	case r.over == Refused && !r.again && !l.gone[s.By]:
 		l.contradict("%s is shown to %s after it was refused", s.ID, s.By)
 	}
 	if !s.Again {
