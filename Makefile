@@ -46,11 +46,8 @@ race: ## the packages with concurrency or cryptography, under the race detector
 	$(GO) test -timeout 20m -race $(NORACE) $(RACE)
 
 fuzz: ## each fuzz target for FUZZTIME (10s), of four packages at a time
-	@grep -rl '^func Fuzz' --include='*_test.go' . | xargs -n 1 dirname | sort -u | xargs -P 4 -n 1 sh -ec '\
-	  for target in $$(grep -ho "^func Fuzz[A-Za-z]*" $$0/*_test.go | cut -c 6-); do \
-	    echo "fuzz $$0 $$target"; \
-	    $(GO) test -run "^$$" -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -parallel 1 $$0; \
-	  done'
+	@grep -rl '^func Fuzz' --include='*_test.go' . | xargs -n 1 dirname | sort -u | \
+	  GO=$(GO) xargs -P 4 -I PACKAGE .ci/fuzz PACKAGE $(FUZZTIME)
 
 kills: ## kill the real broker, a sender and a recipient 20 times under load
 	$(GO) test -count=1 -run 'TestBrokerKilledUnderLoad|TestEndsKilledUnderLoad' -timeout 20m ./e2e -kills 20
