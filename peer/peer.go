@@ -112,10 +112,9 @@ func (h *home) openPeer(ctx context.Context, o Options) (*Peer, error) {
 		return nil, err
 	}
 	p := &Peer{
-		ledgerMu: make(ioLock, 1),
-		home:     h, offline: o.Offline, mesh: m.ID, alias: m.Alias, user: m.User, device: m.Device,
+		home: h, offline: o.Offline, mesh: m.ID, alias: m.Alias, user: m.User, device: m.Device,
 		key: m.PeerKey, self: m.PeerKey.Public(), label: label, client: o.Client, cwd: cwd,
-		changed: make(chan struct{}), hurry: make(chan struct{}, 1),
+		ledgerMu: make(ioLock, 1), changed: make(chan struct{}), hurry: make(chan struct{}, 1),
 		tracked: make(map[keys.MessageID]*tracking), claims: make(map[claimKey]chan bool),
 		warned: make(map[string]bool), told: make(map[keys.Public]int64),
 	}

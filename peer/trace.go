@@ -108,15 +108,26 @@ func (p *Peer) saidBy(trace *wire.Trace, sent *profile.Sent) (all []profile.Said
 // broker tells by itself comes first, and a command is gone by then.
 const askAfter = 2 * time.Second
 
+// askEvery is how long after one question the next is asked: a broker reads a session
+// that asks for more than 50 a second more slowly, and with that what else it sends.
+const askEvery = 50 * time.Millisecond
+
 // askUndecided asks, one after the other, what became of the messages that are known to
 // wait at the broker: that one was delivered is told once only, and gets lost with a line
 // or with a process that is killed.
 func (p *Peer) askUndecided(l *line) {
 	timer := time.NewTimer(askAfter)
 	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-l.life.Done():
+	due := func() bool {
+		select {
+		case <-timer.C:
+			timer.Reset(askEvery)
+			return true
+		case <-l.life.Done():
+			return false
+		}
+	}
+	if !due() {
 		return
 	}
 	var ids []keys.MessageID
@@ -124,11 +135,10 @@ func (p *Peer) askUndecided(l *line) {
 		ids, err = tx.Undecided(p.now())
 		return err
 	})
-	for _, id := range ids {
+	for i := 0; err == nil && i < len(ids) && due(); i++ {
 		var refused *RefusedError
-		if e := p.traceOn(l.life, l, id); e != nil && !errors.As(e, &refused) { // of one it may not know
-			err = e
-			break
+		if err = p.traceOn(l.life, l, ids[i]); errors.As(err, &refused) {
+			err = nil // of one that the broker may not know
 		}
 	}
 	if err != nil && l.life.Err() == nil {

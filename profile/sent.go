@@ -324,7 +324,7 @@ func (tx *Tx) Undecided(now int64) (ids []keys.MessageID, err error) {
 			if err != nil {
 				return err
 			}
-			if steps[len(steps)-1].Word != WordSelf || r.Int64(1)+wire.RememberedByBroker <= now {
+			if len(steps) == 0 || steps[len(steps)-1].Word != WordSelf || r.Int64(1)+wire.RememberedByBroker <= now {
 				return nil // a broker remembers what it handed over that long
 			}
 		}
