@@ -150,10 +150,14 @@ func (b *Broker) Effects() []Effect {
 func (b *Broker) emit(e Effect) { b.effects = append(b.effects, e) }
 
 // event starts an event. Events may come a little out of their order, but a clock that
-// was set back is followed: what is due at a time must not wait for it twice.
+// was set back is followed: what is due at a time must not wait for it twice. There is an
+// event every minute: what is longer is a clock that was set, or a machine that slept.
 func (b *Broker) event(now int64) {
-	if back := b.now - now; back > setBack {
-		b.goBack(back)
+	switch ahead := now - b.now; {
+	case ahead < -setBack:
+		b.goBack(-ahead)
+	case ahead > sweepEvery:
+		b.untimed(ahead)
 	}
 	b.now = max(b.now, now)
 	if b.grace == 0 {

@@ -191,7 +191,7 @@ func (b *Broker) fetchedLane(q *queue, rows []*Row, more bool) {
 	var at *item
 	for _, row := range rows {
 		if b.peer(row.From).revoked || q.to.revoked {
-			b.drop(row)
+			b.dropRevoked(row)
 			continue
 		}
 		if it := b.revive(row); it != nil {
@@ -239,7 +239,10 @@ func (b *Broker) revive(row *Row) *item {
 			return nil
 		}
 		// It was sent again after it was forgotten: the store has it, under the
-		// number that it had.
+		// number that it had. Where that row is being dropped it is stored anew.
+		if it.disk == diskSaving {
+			it.anew = it.n
+		}
 		it.n = row.N
 		if q := it.q; q != nil {
 			q.take(it)

@@ -111,6 +111,7 @@ type item struct {
 	to      *peerState
 	row     *Row // nil: the store has it, and memory let go
 	n       uint64
+	anew    uint64 // the number that it is being stored under, where the store had it under n; 0: none
 	hint    keys.SessionID
 	since   int64 // when it became what it is
 	due     int64 // diskNone: when the commit does not wait any longer

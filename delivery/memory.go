@@ -286,22 +286,27 @@ func (b *Broker) sentBy(p *peerState) []*message {
 // fetchedPeer drops rows to and from a peer that was revoked.
 func (b *Broker) fetchedPeer(f *Fetch, rows []*Row, more bool) {
 	for _, row := range rows {
-		it := b.revive(row)
-		if it != nil {
-			it.place = placeWaiting // in no queue
-		} else {
-			it = b.inMemory(row)
-		}
-		switch {
-		case it == nil || it.place == placeDone:
-		case it.to.revoked:
-			b.end(it, wire.StateRefused, wire.WhyRevoked)
-		case it.place != placeOut: // what is out is its recipient's to judge
-			b.lose(it)
-		}
-		b.drop(row)
+		b.dropRevoked(row)
 	}
 	if more {
 		b.nextPage(f)
 	}
+}
+
+// dropRevoked drops a row to or from a peer that was revoked, and tells the other end.
+func (b *Broker) dropRevoked(row *Row) {
+	it := b.revive(row)
+	if it != nil {
+		it.place = placeWaiting // in no queue
+	} else {
+		it = b.inMemory(row)
+	}
+	switch {
+	case it == nil || it.place == placeDone:
+	case it.to.revoked:
+		b.end(it, wire.StateRefused, wire.WhyRevoked)
+	case it.place != placeOut: // what is out is its recipient's to judge
+		b.lose(it)
+	}
+	b.drop(row)
 }

@@ -89,6 +89,15 @@ func (b *Broker) tickTold() {
 	b.telling = kept
 }
 
+// untimed is time in which no connection showed that it lives.
+func (b *Broker) untimed(ms int64) {
+	for _, c := range b.telling {
+		for i := range c.told {
+			c.told[i].at += ms
+		}
+	}
+}
+
 // untold is a connection that ended before what was told on it was surely read.
 func (b *Broker) untold(c *connState) {
 	if len(c.told) == 0 {

@@ -185,6 +185,9 @@ func (b *Broker) remove(it *item) {
 	if it.disk == diskSaving || it.disk == diskSaved {
 		b.emit(Effect{Kind: EffectDrop, Peer: it.to.key, Lane: it.lane, N: it.n})
 	}
+	if it.anew > 0 {
+		b.emit(Effect{Kind: EffectDrop, Peer: it.to.key, Lane: it.lane, N: it.anew})
+	}
 	b.uncountItem(it)
 	it.place, it.row = placeDone, nil
 }

@@ -411,7 +411,7 @@ func (s *simStore) apply(ops []Effect) (claims []ClaimResult) {
 			}
 			s.dropOutcome(e.Outcome)
 		case EffectSweep:
-			s.claims = slices.DeleteFunc(s.claims, func(c Claim) bool { return c.Expires <= e.Time })
+			s.claims = slices.DeleteFunc(s.claims, func(c Claim) bool { return c.Expires <= e.Time-wire.MaxExpiry })
 		}
 	}
 	return claims
