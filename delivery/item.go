@@ -70,6 +70,20 @@ func (m *message) busy() bool {
 // sentOver tells whether a connection has sent the message.
 func (m *message) sentOver(c *connState) bool { return m.conn == c || slices.Contains(m.also, c) }
 
+// unanswered tells whether somebody was not told of the message yet. What came behind it
+// goes with it where it cannot be stored, also if it came on a connection that has ended.
+func (m *message) unanswered() bool {
+	if m.one {
+		return !m.acked
+	}
+	for it := m.items; it != nil; it = it.sibling {
+		if !it.acked {
+			return true
+		}
+	}
+	return false
+}
+
 // answered counts one answer to the connections that sent the message.
 func (m *message) answered() {
 	m.conn.answered()

@@ -208,8 +208,10 @@ func (b *Broker) countReceipt(from, to *peerState) {
 func (b *Broker) again(m *message, c *connState) {
 	anew := !m.sentOver(c)
 	if anew {
-		m.also = slices.DeleteFunc(m.also, func(o *connState) bool { return o.closed })
-		if m.conn != nil && !m.conn.closed {
+		if !m.unanswered() {
+			m.also = slices.DeleteFunc(m.also, func(o *connState) bool { return o.closed })
+		}
+		if m.conn != nil && (!m.conn.closed || m.unanswered()) {
 			m.also = append(m.also, m.conn)
 		}
 		m.conn = c

@@ -404,7 +404,7 @@ func (w *world) revokeOne() {
 	}
 	d.revoked = true
 	w.broker.revoked = append(w.broker.revoked, d.key)
-	w.broker.machine.Revoke(w.now, d.key)
+	w.broker.machine.Revoke(w.broker.now(), d.key)
 	w.broker.run()
 }
 
