@@ -112,7 +112,7 @@ func (b *Broker) takerOne(q *queue, it *item) *connState {
 		}
 		if d := b.anotherFirst(it); g.current != p && d != nil {
 			q.behind = d
-			if d.queues[it.lane].from == noNumber {
+			if o := m.find(d); d.queues[it.lane].from == noNumber && !o.asking {
 				b.wake = append(b.wake, d) // it does not look by itself
 			}
 			return nil
@@ -237,6 +237,11 @@ func (b *Broker) scannedOne(q *queue) {
 		return
 	}
 	b.recount(q.to)
+	b.passOn(q)
+}
+
+// passOn lets the devices that stood back for a queue's device look again.
+func (b *Broker) passOn(q *queue) {
 	if q.to.user == nil {
 		return
 	}

@@ -176,6 +176,7 @@ func (b *Broker) answered(it *item, rows []*Row) {
 	it.asking = false
 	b.asks--
 	b.end(it, wire.StateRefused, wire.WhyQueueFull)
+	b.passOn(&it.to.queues[it.lane])
 }
 
 // found is a message that the store has, as was asked.
