@@ -23,7 +23,7 @@ const migrateTries = 16
 // Several processes may do it at once: each migration is one transaction, which
 // commits in one of them.
 func migrate(ctx context.Context, c driver.Connector, tx *Tx, files fs.FS) error {
-	knows, err := newest(files)
+	migrations, knows, err := read(files)
 	if err != nil {
 		return err
 	}
@@ -37,27 +37,39 @@ func migrate(ctx context.Context, c driver.Connector, tx *Tx, files fs.FS) error
 		case has > knows:
 			return &FutureError{Has: has, Knows: knows}
 		}
-		if err := up(ctx, c, files); err != nil && (try == migrateTries || ctx.Err() != nil) {
+		if err := up(ctx, c, migrations); err != nil && (try == migrateTries || ctx.Err() != nil) {
 			return fmt.Errorf("bringing the schema up to date: %w", err)
 		}
 	}
 }
 
-// newest is the highest version among the files.
-func newest(files fs.FS) (int64, error) {
+// read gives the migrations of the files, and the version of the newest. SQLite takes a
+// file whole: to take it apart into statements goose needs more time and memory than they
+// need to run.
+func read(files fs.FS) (migrations []*goose.Migration, newest int64, err error) {
 	names, err := fs.Glob(files, "*.sql")
 	if err != nil {
-		return 0, err
+		return nil, 0, err
 	}
-	var high int64
 	for _, name := range names {
-		v, err := goose.NumericComponent(name)
+		version, err := goose.NumericComponent(name)
 		if err != nil {
-			return 0, fmt.Errorf("migration %s: %w", name, err)
+			return nil, 0, fmt.Errorf("migration %s: %w", name, err)
 		}
-		high = max(high, v)
+		newest = max(newest, version)
+		statements, err := fs.ReadFile(files, name)
+		if err != nil {
+			return nil, 0, fmt.Errorf("migration %s: %w", name, err)
+		}
+		run := func(ctx context.Context, tx *sql.Tx) error {
+			if _, err := tx.ExecContext(ctx, string(statements)); err != nil {
+				return fmt.Errorf("migration %s: %w", name, err)
+			}
+			return nil
+		}
+		migrations = append(migrations, goose.NewGoMigration(version, &goose.GoFunc{RunTx: run}, nil))
 	}
-	return high, nil
+	return migrations, newest, nil
 }
 
 // current is the newest migration that the database has had, 0 if none. It
@@ -72,7 +84,7 @@ func current(tx *Tx) (version int64, err error) {
 }
 
 // up runs what is missing.
-func up(ctx context.Context, c driver.Connector, files fs.FS) error {
+func up(ctx context.Context, c driver.Connector, migrations []*goose.Migration) error {
 	pool := sql.OpenDB(c)
 	defer pool.Close()
 	// More would let goose read on one connection while it holds another.
@@ -81,7 +93,7 @@ func up(ctx context.Context, c driver.Connector, files fs.FS) error {
 	if err != nil {
 		return err
 	}
-	p, err := goose.NewProvider(goose.DialectCustom, pool, files,
+	p, err := goose.NewProvider(goose.DialectCustom, pool, nil, goose.WithGoMigrations(migrations...),
 		goose.WithStore(onceStore{base}), goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
 	if err != nil {
 		return err

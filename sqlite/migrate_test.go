@@ -17,10 +17,10 @@ import (
 )
 
 const (
-	second = "-- +goose Up\nALTER TABLE item ADD COLUMN size INTEGER NOT NULL DEFAULT 5;\n"
+	second = "ALTER TABLE item ADD COLUMN size INTEGER NOT NULL DEFAULT 5;\n"
 	// counts would count twice if it ran twice.
-	counts = "-- +goose Up\nUPDATE item SET size = size + 1;\n"
-	broken = "-- +goose Up\nUPDATE item SET size = 100;\nINSERT INTO nowhere VALUES (1);\n"
+	counts = "UPDATE item SET size = size + 1;\n"
+	broken = "UPDATE item SET size = 100;\nINSERT INTO nowhere VALUES (1);\n"
 )
 
 func TestUpgradeKeepsRows(t *testing.T) {

@@ -43,9 +43,9 @@ import (
 // Options say how a database is opened. The zero value works for a database
 // without migrations.
 type Options struct {
-	// Migrations holds the schema as SQL files in its root, in goose's form:
-	// 00001_first.sql with "-- +goose Up". They run once each, in order, when
-	// the database is opened. Nil: the database is taken as it is.
+	// Migrations holds the schema as SQL files in its root, named by version:
+	// 00001_first.sql. Each runs once and whole, in order, when the database is
+	// opened. Nil: the database is taken as it is.
 	Migrations fs.FS
 	// Readers is how many reads may run side by side. Zero means 4.
 	Readers int

@@ -18,7 +18,7 @@ import (
 )
 
 // schema is a first schema for tests.
-const schema = `-- +goose Up
+const schema = `
 CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, data BLOB);
 CREATE TABLE part (item INTEGER NOT NULL REFERENCES item (id));
 `

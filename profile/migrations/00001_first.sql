@@ -1,5 +1,3 @@
--- +goose Up
-
 -- Times are Unix milliseconds, ids and keys their bytes. Peers are small
 -- integers in every index: a key is 32 bytes.
 

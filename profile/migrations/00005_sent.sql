@@ -1,5 +1,3 @@
--- +goose Up
-
 -- What was sent, in one row where it went to one recipient, in the order of its ids.
 -- Only what has no row in the history is found by its tail here.
 CREATE TABLE sent_2 (

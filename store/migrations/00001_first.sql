@@ -1,5 +1,3 @@
--- +goose Up
-
 -- Times are Unix milliseconds, ids and keys their bytes, peers small integers
 -- wherever an index has them. What an operator reads (presence, audit_log) has
 -- ids as the program prints them.
