@@ -5,7 +5,10 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unk
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 TARGETS  := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 RACE     := ./keys ./signed ./chain ./seal ./roster ./wire ./gather ./delivery ./sqlite ./peer ./broker
+FUZZED    = $(shell grep -rl '^func Fuzz' --include='*_test.go' . | xargs -n 1 dirname | sort -u)
 FUZZTIME ?= 10s
+# `make vet` does that, once.
+NOVET    := -vet=off
 # As what is shipped: static. What the tests compile and the binary that they start are
 # then compiled once. Only the race detector wants cgo.
 export CGO_ENABLED = 0
@@ -22,7 +25,7 @@ build: ## build the binary into bin/
 
 test: npm ## pass all tests that need no root; installs what they need
 	$(GO) build ./... # once: tests that call the compiler start while others are compiled
-	$(GO) test -timeout 20m ./...
+	$(GO) test $(NOVET) -timeout 20m ./...
 
 npm: vectors/generate/node_modules e2e/npm/node_modules e2e/jspeer/node_modules
 
@@ -32,25 +35,24 @@ npm: vectors/generate/node_modules e2e/npm/node_modules e2e/jspeer/node_modules
 
 test-system: npm ## tests with root: network namespaces, strace, a full disk, the real client (Debian's packages)
 	./e2e/system-packages
-	$(GO) test -tags system -count=1 -timeout 20m ./e2e \
-	  -skip "^($$($(GO) test -list '^Test' ./e2e | grep '^Test' | paste -sd'|' -))$$" # those are in make test
+	$(GO) test $(NOVET) -tags system -count=1 -timeout 20m ./e2e \
+	  -skip "^($$($(GO) test $(NOVET) -list '^Test' ./e2e | grep '^Test' | paste -sd'|' -))$$" # those are in make test
 
 vet: ## go vet, staticcheck, gofmt
-	$(GO) vet ./...
-	$(GO) vet -tags system ./e2e/...
-	$(GO) tool staticcheck ./...
+	$(GO) vet -tags system ./... # with the tag there is more to look at, and nothing less
+	$(GO) tool staticcheck -tags system ./...
 	@files="$$(gofmt -l $$(git ls-files '*.go'))"; test -z "$$files" || { echo "gofmt these: $$files"; exit 1; }
 
 race: export CGO_ENABLED = 1
 race: ## the packages with concurrency or cryptography, under the race detector
-	$(GO) test -timeout 20m -race $(NORACE) $(RACE)
+	$(GO) test $(NOVET) -timeout 20m -race $(NORACE) $(RACE)
 
 fuzz: ## each fuzz target for FUZZTIME (10s), of four packages at a time
-	@grep -rl '^func Fuzz' --include='*_test.go' . | xargs -n 1 dirname | sort -u | \
-	  GO=$(GO) xargs -P 4 -I PACKAGE .ci/fuzz PACKAGE $(FUZZTIME)
+	@for p in $(FUZZED); do $(GO) test $(NOVET) -c -fuzz . -o /dev/null $$p; done # once what they share
+	@printf '%s\n' $(FUZZED) | GO=$(GO) xargs -P 4 -I PACKAGE .ci/fuzz PACKAGE $(FUZZTIME)
 
 kills: ## kill the real broker, a sender and a recipient 20 times under load
-	$(GO) test -count=1 -run 'TestBrokerKilledUnderLoad|TestEndsKilledUnderLoad' -timeout 20m ./e2e -kills 20
+	$(GO) test $(NOVET) -count=1 -run 'TestBrokerKilledUnderLoad|TestEndsKilledUnderLoad' -timeout 20m ./e2e -kills 20
 
 cross: ## two foreign targets, static
 	@$(MAKE) --no-print-directory cross-all TARGETS='darwin/arm64 windows/amd64'
