@@ -15,7 +15,7 @@ export CGO_ENABLED = 0
 # SQLite's C, translated, is not ours to check, and takes more than half of a race run's time.
 NORACE   := -gcflags=modernc.org/sqlite/lib=-race=false -gcflags=modernc.org/libc/...=-race=false
 
-.PHONY: help build test test-system race vet fuzz kills cross cross-all torture torture-system bench vectors clean
+.PHONY: help build compiled npm test test-system race vet fuzz kills cross cross-all torture torture-system bench vectors clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,9 +23,13 @@ help: ## list the targets
 build: ## build the binary into bin/
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/claudemesh ./cmd/claudemesh
 
-test: npm ## pass all tests that need no root; installs what they need
-	$(GO) build ./... # once: tests that call the compiler start while others are compiled
+test: npm compiled ## pass all tests that need no root; installs what they need
 	$(GO) test $(NOVET) -timeout 20m ./...
+
+# Once: tests that call the compiler start while others are compiled, and .ci/run makes
+# several of these targets side by side.
+compiled:
+	$(GO) build ./...
 
 npm: vectors/generate/node_modules e2e/npm/node_modules e2e/jspeer/node_modules
 
@@ -33,12 +37,12 @@ npm: vectors/generate/node_modules e2e/npm/node_modules e2e/jspeer/node_modules
 	npm ci --prefix $* --no-audit --no-fund --silent
 	@touch $@
 
-test-system: npm ## tests with root: network namespaces, strace, a full disk, the real client (Debian's packages)
+test-system: npm compiled ## tests with root: network namespaces, strace, a full disk, the real client (Debian's packages)
 	./e2e/system-packages
 	$(GO) test $(NOVET) -tags system -count=1 -timeout 20m ./e2e \
 	  -skip "^($$($(GO) test $(NOVET) -list '^Test' ./e2e | grep '^Test' | paste -sd'|' -))$$" # those are in make test
 
-vet: ## go vet, staticcheck, gofmt
+vet: compiled ## go vet, staticcheck, gofmt
 	$(GO) vet -tags system ./... # with the tag there is more to look at, and nothing less
 	$(GO) tool staticcheck -tags system ./...
 	@files="$$(gofmt -l $$(git ls-files '*.go'))"; test -z "$$files" || { echo "gofmt these: $$files"; exit 1; }
@@ -51,7 +55,7 @@ fuzz: ## each fuzz target for FUZZTIME (10s), of four packages at a time
 	@for p in $(FUZZED); do $(GO) test $(NOVET) -c -fuzz . -o /dev/null $$p; done # once what they share
 	@printf '%s\n' $(FUZZED) | GO=$(GO) xargs -P 4 -I PACKAGE .ci/fuzz PACKAGE $(FUZZTIME)
 
-kills: ## kill the real broker, a sender and a recipient 20 times under load
+kills: compiled ## kill the real broker, a sender and a recipient 20 times under load
 	$(GO) test $(NOVET) -count=1 -run 'TestBrokerKilledUnderLoad|TestEndsKilledUnderLoad' -timeout 20m ./e2e -kills 20
 
 cross: ## two foreign targets, static
