@@ -80,6 +80,7 @@ const (
 	sweepEvery = 60_000    // ms between two searches for what expired
 	oldEvery   = 3_600_000 // ms between two sweeps of claims and outcomes
 	setBack    = 1_000     // ms; a clock that goes back by more was set
+	slack      = 10_000    // ms that a busy machine may hold a tick up
 	retryAfter = 1_000     // ms after which a failed fetch is asked again
 	pageRows   = 1_000     // rows of one fetch at most
 )
@@ -151,12 +152,12 @@ func (b *Broker) emit(e Effect) { b.effects = append(b.effects, e) }
 
 // event starts an event. Events may come a little out of their order, but a clock that
 // was set back is followed: what is due at a time must not wait for it twice. There is an
-// event every minute: what is longer is a clock that was set, or a machine that slept.
+// event every minute: what is much longer is a clock that was set, or a machine that slept.
 func (b *Broker) event(now int64) {
 	switch ahead := now - b.now; {
 	case ahead < -setBack:
 		b.goBack(-ahead)
-	case ahead > sweepEvery:
+	case ahead > sweepEvery+slack:
 		b.untimed(ahead)
 	}
 	b.now = max(b.now, now)

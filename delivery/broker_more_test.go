@@ -163,12 +163,58 @@ func TestOutcomesOfAnAbsentSender(t *testing.T) {
 	r.b.FetchedOutcomes(r.now, &Fetch{Kind: FetchOutcomes, To: peerKey(1)}, o, false)
 	r.want("told again", "ack c4 m1 at p2 delivered")
 	for range 4 {
-		r.now += sweepEvery
+		r.now += sweepEvery + 5 // a timer is a little late
 		r.b.Tick(r.now)
 	}
 	if s := r.say(); !strings.Contains(s, "drop outcome m1") {
 		t.Fatalf("read by now: %s", s)
 	}
+}
+
+// TestReadForARevokedDevice: what was being read for a device when it was revoked is told
+// refused, whichever of the two pages comes first.
+func TestReadForARevokedDevice(t *testing.T) {
+	r := newRig(t, BrokerOptions{})
+	r.connect(1, 1, wire.ReceivesLive)
+	r.send(1, 1, 2)
+	r.committed()
+	r.want("stored", "save m1 for p2; ack c1 m1 at p2 queued")
+	r.connect(2, 2, wire.ReceivesLive)
+	var page *Fetch
+	for _, e := range r.b.Effects() {
+		if e.Kind == EffectFetch && e.Fetch.Lane == LaneNext {
+			page = e.Fetch
+		}
+	}
+	r.b.Revoke(r.now, peerKey(2))
+	r.want("revoked", "close c2 4106; fetch 3 lane 0 of p2")
+	row := &Row{Message: &Message{From: peerKey(1), ID: messageID(1), Expires: r.now + 1e9}, To: peerKey(2), Lane: LaneNext, N: 1}
+	r.b.Fetched(r.now, page, []*Row{row}, false)
+	if s := r.say(); !strings.Contains(s, "outcome m1 at p2 refused") {
+		t.Fatalf("its sender is not told: %s", s)
+	}
+}
+
+// TestStoredAnew: a message that was sent again after it was forgotten, while the row that
+// it had is being dropped, goes from the store under both numbers.
+func TestStoredAnew(t *testing.T) {
+	r := newRig(t, BrokerOptions{Backlog: []Backlog{{To: peerKey(2), Messages: 1, Last: 7}}})
+	r.connect(1, 1, wire.ReceivesLive)
+	r.connect(2, 2, wire.ReceivesLive)
+	var page *Fetch
+	for _, e := range r.b.Effects() {
+		if e.Kind == EffectFetch && e.Fetch.Lane == LaneNext {
+			page = e.Fetch
+		}
+	}
+	s := Send{Conn: 1, ID: messageID(1), Class: wire.ClassMessage, Priority: wire.PriorityNext}
+	r.sendAs(s, 2)
+	r.want("taken for new", "save m1 for p2")
+	row := &Row{Message: &Message{From: peerKey(1), ID: messageID(1), Expires: r.now + 1e9}, To: peerKey(2), Lane: LaneNext, N: 7}
+	r.b.Fetched(r.now, page, []*Row{row}, false)
+	r.say()
+	r.receipt(2, wire.VerdictReceived, 1, 1)
+	r.want("both numbers", "drop p2/7; drop p2/8; ack c1 m1 at p2 delivered")
 }
 
 // TestFirstWordOfAnAbsentSender: what its recipient has is kept for a sender that left before

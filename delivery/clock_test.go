@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/claudemesh/claudemesh-go/wire"
@@ -63,4 +64,27 @@ func TestTurnsWhereTheClockIsSetBack(t *testing.T) {
 	r.now += wire.ClaimWait
 	r.b.Tick(r.now)
 	r.want("the other one's turn", "fetch 1 lane 4 of p3; fetch 2 lane 0 of p0")
+}
+
+// What a sender was told before the clock was set forward, or the machine slept, is not
+// taken for read: it is told again on the next connection.
+func TestOutcomeToldBeforeALeap(t *testing.T) {
+	r := newRig(t, BrokerOptions{})
+	r.connect(1, 1, wire.ReceivesLive)
+	r.connect(2, 2, wire.ReceivesLive)
+	r.send(1, 1, 2)
+	r.now += wire.CommitWait
+	r.b.Tick(r.now)
+	r.committed()
+	r.receipt(2, wire.VerdictRefused, 1, 1)
+	r.committed()
+	r.say() // refused
+	r.now += aheadFor
+	r.b.Tick(r.now)
+	if s := r.say(); strings.Contains(s, "drop outcome") {
+		t.Fatalf("taken for read: %s", s)
+	}
+	r.b.Disconnect(r.now, 1)
+	r.connect(3, 1, wire.ReceivesLive)
+	r.want("told again", "fetch 5 lane 0 of p1")
 }
