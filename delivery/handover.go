@@ -259,26 +259,21 @@ func (b *Broker) revive(row *Row) *item {
 		return nil
 	}
 	if m.winner != nil && m.winner != to {
-		if it != nil {
-			b.lose(it)
-			b.tellOne(m)
+		if it == nil && m.sole {
+			b.drop(row)
 			return nil
 		}
-		b.drop(row)
-		if !m.sole {
-			m.left--
-			b.lastLost(m)
+		if it == nil { // noted: while it is being dropped it may be read again
+			it = m.fromStore(row, to)
+			it.place = placeStored
 		}
+		b.lose(it)
+		b.tellOne(m)
 		return nil
 	}
 	if it == nil {
-		it = &m.first
-		if m.items != nil {
-			it = &item{}
-		}
-		*it = item{m: m, to: to, sibling: m.items, hint: row.Session, since: row.Sent, lane: row.Lane,
-			acked: true, counted: true, disk: diskSaved, state: wire.StateUnknown}
-		m.items = it
+		it = m.fromStore(row, to)
+		it.counted = true
 		b.known[key] = m
 		if m.one && m.whole { // it was sent anew without this recipient
 			m.left++

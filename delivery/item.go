@@ -118,6 +118,18 @@ func (m *message) find(to *peerState) *item {
 	return nil
 }
 
+// fromStore adds the item of a row that the store has.
+func (m *message) fromStore(row *Row, to *peerState) *item {
+	it := &m.first
+	if m.items != nil {
+		it = &item{}
+	}
+	*it = item{m: m, to: to, sibling: m.items, n: row.N, hint: row.Session, since: row.Sent, lane: row.Lane,
+		acked: true, disk: diskSaved}
+	m.items = it
+	return it
+}
+
 // item is one recipient's row and what is going on with it.
 type item struct {
 	m       *message
