@@ -67,7 +67,7 @@ cross-all: ## all six targets, static, into dist/
 	  GOOS=$$os GOARCH=$$arch $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o dist/claudemesh-$$os-$$arch$$ext ./cmd/claudemesh; \
 	done
 
-torture: npm cross-all ## the long forms: 1,000,000 schedules of the state machines (half an hour of processor time), 10,000 with the real peers and broker (an hour and a half), 10,000 half-open handshakes, 200 kills of each end, 500 runs of mangled frames, long fuzz, all targets (hours)
+torture: npm cross-all ## the long forms: 1,000,000 schedules of the state machines (eleven minutes of processor time), 10,000 with the real peers and broker (an hour and a half), 10,000 half-open handshakes, 200 kills of each end, 500 runs of mangled frames, long fuzz, all targets (hours)
 	$(GO) test -count=1 -timeout 2h ./delivery -run TestSchedules -schedules 1000000
 	$(GO) test -count=1 -timeout 4h ./peer -run TestSimulation -schedules 10000
 	$(GO) test -count=1 -timeout 2h ./roster -run TestAdversary -schedules 100000
