@@ -87,7 +87,12 @@ func (s *simulation) setPolicy(policy peer.Policy) {
 			s.log.MayKeep(x.machine.address, m.address)
 		}
 	}
-	x.do(x.sending, func() { x.setPolicy(of.user, policy) })
+	x.do(x.sending, func() {
+		x.setPolicy(of.user, policy)
+		if s.released.Load() { // it had to wait for what this session does one after the other
+			x.setPolicy(of.user, peer.Accept)
+		}
+	})
 }
 
 func (x *simSession) setPolicy(who string, policy peer.Policy) {
@@ -101,6 +106,7 @@ func (s *simulation) release() {
 	if !s.has.policies {
 		return
 	}
+	s.released.Store(true)
 	for _, m := range s.machines {
 		for _, of := range s.machines {
 			if m.user == of.user || m == s.has.out {

@@ -43,6 +43,7 @@ var failedOnce = []struct {
 	{23, false, "a message for any one device that had expired was shown to its sender as pending"},
 	{730229, true, "that a message was delivered got lost, and its sender took it for queued for ever"},
 	{3080, true, "a recipient that was revoked had no device any more, as if any one could take the message"},
+	{50000648, true, "the simulation itself: it took the policies back, and a session decided what had waited"},
 }
 
 // TestSimulation runs the real peers and the real broker through schedules of traffic
@@ -191,7 +192,8 @@ type simulation struct {
 	gone     sync.WaitGroup // sessions that are to end
 	clocks   simClocks
 	has      oddities
-	number   int // of the last message
+	released atomic.Bool // all policies are taken back
+	number   int         // of the last message
 	sessions int
 }
 
