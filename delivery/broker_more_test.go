@@ -171,8 +171,20 @@ func TestOutcomesOfAnAbsentSender(t *testing.T) {
 	}
 }
 
+// asked gives the page of a lane that the machine asks for.
+func (r *rig) asked(lane Lane) *Fetch {
+	r.t.Helper()
+	for _, e := range r.b.Effects() {
+		if e.Kind == EffectFetch && e.Fetch.Kind == FetchLane && e.Fetch.Lane == lane {
+			return e.Fetch
+		}
+	}
+	r.t.Fatal("no page is asked for")
+	return nil
+}
+
 // TestReadForARevokedDevice: what was being read for a device when it was revoked is told
-// refused, whichever of the two pages comes first.
+// refused, also where that page comes before the one that is read because of it.
 func TestReadForARevokedDevice(t *testing.T) {
 	r := newRig(t, BrokerOptions{})
 	r.connect(1, 1, wire.ReceivesLive)
@@ -180,12 +192,7 @@ func TestReadForARevokedDevice(t *testing.T) {
 	r.committed()
 	r.want("stored", "save m1 for p2; ack c1 m1 at p2 queued")
 	r.connect(2, 2, wire.ReceivesLive)
-	var page *Fetch
-	for _, e := range r.b.Effects() {
-		if e.Kind == EffectFetch && e.Fetch.Lane == LaneNext {
-			page = e.Fetch
-		}
-	}
+	page := r.asked(LaneNext)
 	r.b.Revoke(r.now, peerKey(2))
 	r.want("revoked", "close c2 4106; fetch 3 lane 0 of p2")
 	row := &Row{Message: &Message{From: peerKey(1), ID: messageID(1), Expires: r.now + 1e9}, To: peerKey(2), Lane: LaneNext, N: 1}
@@ -201,12 +208,7 @@ func TestStoredAnew(t *testing.T) {
 	r := newRig(t, BrokerOptions{Backlog: []Backlog{{To: peerKey(2), Messages: 1, Last: 7}}})
 	r.connect(1, 1, wire.ReceivesLive)
 	r.connect(2, 2, wire.ReceivesLive)
-	var page *Fetch
-	for _, e := range r.b.Effects() {
-		if e.Kind == EffectFetch && e.Fetch.Lane == LaneNext {
-			page = e.Fetch
-		}
-	}
+	page := r.asked(LaneNext)
 	s := Send{Conn: 1, ID: messageID(1), Class: wire.ClassMessage, Priority: wire.PriorityNext}
 	r.sendAs(s, 2)
 	r.want("taken for new", "save m1 for p2")

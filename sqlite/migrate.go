@@ -57,12 +57,12 @@ func read(files fs.FS) (migrations []*goose.Migration, newest int64, err error) 
 			return nil, 0, fmt.Errorf("migration %s: %w", name, err)
 		}
 		newest = max(newest, version)
-		statements, err := fs.ReadFile(files, name)
-		if err != nil {
-			return nil, 0, fmt.Errorf("migration %s: %w", name, err)
-		}
 		run := func(ctx context.Context, tx *sql.Tx) error {
-			if _, err := tx.ExecContext(ctx, string(statements)); err != nil {
+			statements, err := fs.ReadFile(files, name)
+			if err == nil {
+				_, err = tx.ExecContext(ctx, string(statements))
+			}
+			if err != nil {
 				return fmt.Errorf("migration %s: %w", name, err)
 			}
 			return nil
